@@ -1,0 +1,93 @@
+"""Chains of frames, outermost first: of a thread, of a task's awaits across nested coroutines, of a greenlet."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator, Mapping
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+SEAM: Final = "otel_consul.seam"
+"""The module every call passes on its way to the transport."""
+_DEEPEST: Final = 200
+
+
+class Frame(NamedTuple):
+    """One line of a stack."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.function}"
+
+
+Link: TypeAlias = tuple[str, Frame]
+"""The module a frame is of, and its line."""
+
+
+def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
+    """The chain of a task or greenlet; empty for None and whatever else."""
+    if isinstance(waiting, asyncio.Future):
+        return list(_awaits(waiting.get_coro())) if hasattr(waiting, "get_coro") else []
+    frame = getattr(waiting, "gr_frame", None)
+    if frame is not None:
+        return of_thread(frame)
+    if waiting is None or not hasattr(waiting, "gr_frame"):
+        return []
+    # the greenlet runs: it is in whichever thread is in the middle of a call
+    for innermost in threads.values():
+        chain = of_thread(innermost)
+        if any(module == SEAM for module, _ in chain):
+            return chain
+    return []
+
+
+def of_thread(frame: FrameType | None) -> list[Link]:
+    """A thread's stack, outermost first, from its innermost `frame`."""
+    chain: list[Link] = []
+    while frame is not None and len(chain) < _DEEPEST:
+        chain.append(_link(frame))
+        frame = frame.f_back
+    return chain[::-1]
+
+
+def _awaits(awaited: Any) -> Iterator[Link]:
+    """The coroutines that wait for one another, outermost first."""
+    for _ in range(_DEEPEST):
+        frame: FrameType | None = None
+        if isinstance(awaited, CoroutineType):
+            frame, inner = awaited.cr_frame, awaited.cr_await
+        elif isinstance(awaited, GeneratorType):
+            frame, inner = awaited.gi_frame, awaited.gi_yieldfrom
+        elif isinstance(awaited, AsyncGeneratorType):
+            frame, inner = awaited.ag_frame, awaited.ag_await
+        elif hasattr(awaited, "cr_frame"):  # Cython's
+            frame, inner = awaited.cr_frame, awaited.cr_await
+        else:
+            inner = _wrapped(awaited)
+        if frame is not None:
+            yield _link(frame)
+        if inner is None:
+            return
+        awaited = inner
+
+
+def _wrapped(awaited: Any) -> Any:
+    """The coroutine or generator inside an awaitable that does not show it, such as an async generator's `asend`."""
+    if awaited is None or isinstance(awaited, asyncio.Future):
+        return None
+    for inside in gc.get_referents(awaited):
+        if isinstance(inside, (CoroutineType, GeneratorType, AsyncGeneratorType)):
+            return inside
+    return None
+
+
+def _link(frame: FrameType) -> Link:
+    code = frame.f_code
+    module = frame.f_globals.get("__name__")
+    # f_lineno is None for code without lines
+    number: int | None = frame.f_lineno
+    return str(module), Frame(code.co_filename, number or code.co_firstlineno, code.co_name)

@@ -1,0 +1,152 @@
+"""What the headers of an answer say, and what ended a blocking query. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from otel_consul import semconv
+from otel_consul.operations import Operation
+from otel_consul.params import Query, hold
+from otel_consul.semconv import Wakeup
+
+_INT64_MAX: Final = (1 << 63) - 1
+_DIGITS: Final = 20
+"""Digits of the greatest uint64."""
+_SLACK: Final = 0.05
+"""Seconds a blocking query may take beyond Consul's longest hold for the wire and the client, before it is late."""
+
+_WANTED: Final = frozenset(
+    {
+        "x-consul-index",
+        "x-consul-knownleader",
+        "x-consul-lastcontact",
+        "x-cache",
+        "age",
+        "x-consul-effective-consistency",
+        "x-consul-query-backend",
+        "x-consul-results-filtered-by-acls",
+        "x-consul-contenthash",
+    }
+)
+_HEALTHY: Final = (False, 0.0)
+_NAMES: Final = tuple(sorted(_WANTED))
+_COMMON: Final = frozenset({"x-consul-index", "x-consul-knownleader", "x-consul-lastcontact"})
+"""What comes with nearly every read."""
+_RARER: Final = tuple(_WANTED - _COMMON)
+
+
+def usual(headers: Any, attributes: dict[str, Any]) -> tuple[bool, float | None] | None:
+    """As `describe(read(headers), attributes)`, for requests' headers of a healthy read: in half the time.
+
+    None, and nothing added, where there is more to say than that.
+    """
+    store = getattr(headers, "_store", None)
+    if type(store) is not OrderedDict or not store.keys().isdisjoint(_RARER):
+        return None
+    try:
+        index = store["x-consul-index"][1]
+        if store["x-consul-lastcontact"][1] != "0" or store["x-consul-knownleader"][1] != "true":
+            return None
+    except KeyError:
+        return None
+    if not index.isdecimal() or len(index) >= _DIGITS - 1:
+        return None
+    attributes[semconv.RESPONSE_INDEX] = int(index)
+    return _HEALTHY
+
+
+def read(headers: Any) -> dict[str, str]:
+    """The headers that mean something to us, by lower-case name.
+
+    Not every client's headers ignore case (twisted's are a plain dict), and asking requests' for nine names costs more
+    than reading them all once.
+    """
+    if headers is None:
+        return {}
+    store = getattr(headers, "_store", None)  # requests: lower-case name -> (name, value); its public ways cost 2 µs
+    if type(store) is OrderedDict:
+        return {name: store[name][1] for name in _NAMES if name in store}
+    return {lower: value for name, value in headers.items() if (lower := name.lower()) in _WANTED}
+
+
+def describe(found: Mapping[str, str], attributes: dict[str, Any]) -> tuple[bool, float | None]:
+    """Add the span attributes of these headers, a healthy default left out.
+
+    Gives whether the answering server knew no leader, and how many seconds ago it heard from its leader (the header
+    has milliseconds; None without one).
+    """
+    text = found.get("x-consul-index")
+    number = None if text is None else _number(text)
+    if number is not None and number <= _INT64_MAX:
+        attributes[semconv.RESPONSE_INDEX] = number
+    leaderless = found.get("x-consul-knownleader") == "false"
+    if leaderless:
+        attributes[semconv.RESPONSE_KNOWN_LEADER] = False
+    text = found.get("x-consul-lastcontact")
+    contact: float | None = 0.0
+    if text != "0":
+        milliseconds = _number(text)
+        contact = None if milliseconds is None else milliseconds / 1000
+        if contact:
+            attributes[semconv.RESPONSE_LAST_CONTACT] = contact
+    if len(found) > len(_COMMON) or not found.keys() <= _COMMON:
+        _add_rarer(found, attributes)
+    return leaderless, contact
+
+
+def index(found: Mapping[str, str]) -> int | None:
+    """`X-Consul-Index`, a uint64."""
+    return _number(found.get("x-consul-index"))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdecimal() and len(text) <= _DIGITS else None
+
+
+def _add_rarer(found: Mapping[str, str], result: dict[str, Any]) -> None:
+    cache = found.get("x-cache", "").lower()
+    if cache in ("hit", "miss"):
+        result[semconv.RESPONSE_CACHE] = cache
+    age = _number(found.get("age"))
+    if age is not None:
+        result[semconv.RESPONSE_AGE] = float(age)
+    for header, name in (
+        ("x-consul-effective-consistency", semconv.RESPONSE_CONSISTENCY),
+        ("x-consul-query-backend", semconv.RESPONSE_QUERY_BACKEND),
+    ):
+        if found.get(header):
+            result[name] = found[header]
+    filtered = found.get("x-consul-results-filtered-by-acls")
+    if filtered is not None:
+        result[semconv.RESPONSE_FILTERED_BY_ACLS] = filtered == "true"
+
+
+def wakeup(operation: Operation, query: Query, found: Mapping[str, str], elapsed: float) -> str | None:
+    """What ended a blocking query after `elapsed` seconds; None where the answer does not tell."""
+    wait, _ = hold(query)
+    if query.hash is not None and operation.blocks == "hash":
+        content = found.get("x-consul-contenthash")
+        if content is None:
+            return None
+        unchanged = content == query.hash
+    else:
+        now = index(found)
+        if now is None or query.index is None:
+            return None
+        if operation.name == "event.list":  # its index is a hash: only equality means something
+            unchanged = now == query.index
+        elif now < query.index:
+            return Wakeup.RESET
+        else:
+            unchanged = now == query.index
+    if not unchanged:
+        return Wakeup.CHANGED
+    return Wakeup.EXPIRED if elapsed >= wait else Wakeup.WOKEN_UNCHANGED
+
+
+def late(query: Query, elapsed: float) -> float:
+    """Seconds beyond the longest hold Consul allows itself: surely delay. 0 for less than the wire needs."""
+    beyond = elapsed - hold(query)[1]
+    return beyond if beyond > _SLACK else 0.0
