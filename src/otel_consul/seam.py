@@ -1,0 +1,190 @@
+"""Where calls pass: a data descriptor on the client's class that hands out a proxy of its transport object.
+
+A data descriptor beats the instance's ``__dict__``. So it sees every transport, clients made before it was put there
+and subclasses written after it; deleting it restores everything, and what it stored is where it always was.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import wrapt
+
+from otel_consul import guard
+
+Reading: TypeAlias = tuple["str | None", str, Any]
+"""How one call reads: (base URI, path, query parameters)."""
+Answer: TypeAlias = tuple[int, Any, Any]
+"""What Consul answered: (status, headers, body)."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client library, as data."""
+
+    name: str
+    """The import name."""
+    distributions: tuple[str, ...]
+    """The distributions that install it, any one of them."""
+    module: str
+    owner: str
+    attribute: str
+    """Its calls pass attribute `attribute` of class `owner` in `module`."""
+    calls_back: bool
+    """Whether the answer goes to a callback, the first argument (`callback`), or is the result."""
+    read: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Reading]
+    """(transport object, arguments, keyword arguments) -> how the call reads."""
+    answer: Callable[[Any], Answer]
+    """A response object of this library -> what Consul answered."""
+    deadline_advice: Mapping[str, str] = field(default_factory=dict)
+    """How to set a deadline, by the name of the HTTP library in use: completes "To set one, ..."."""
+
+
+class Generation:
+    """Counts the forks between the first process and this one."""
+
+    number = 0
+
+
+def _forked() -> None:
+    Generation.number += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
+class Wiring:
+    """What observing needs to know of one transport object. Apart from its proxy: whose attributes are slow to read."""
+
+    __slots__ = ("generation", "http", "kind", "seam")
+
+    def __init__(self, http: Any, seam: Seam) -> None:
+        self.http = http
+        self.seam = seam
+        self.generation = Generation.number
+        self.kind: Any = seam.kind_of(http)
+
+
+class TransportProxy(wrapt.ObjectProxy):  # type: ignore[type-arg]
+    """A client's transport object, with its verbs observed. Everything else is the object's own."""
+
+    def __init__(self, http: Any, seam: Seam) -> None:
+        super().__init__(http)
+        self._self_wiring = Wiring(http, seam)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        wiring = self._self_wiring
+        return wiring.seam.observe(wiring, "GET", wiring.http.get, args, kwargs)
+
+    def put(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        wiring = self._self_wiring
+        return wiring.seam.observe(wiring, "PUT", wiring.http.put, args, kwargs)
+
+    def post(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        wiring = self._self_wiring
+        return wiring.seam.observe(wiring, "POST", wiring.http.post, args, kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+        wiring = self._self_wiring
+        return wiring.seam.observe(wiring, "DELETE", wiring.http.delete, args, kwargs)
+
+    # wrapt leaves these to subclasses; a proxy that users hold must behave as the object itself does
+    def __copy__(self) -> Any:
+        return copy.copy(self.__wrapped__)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return copy.deepcopy(self.__wrapped__, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__wrapped__.__reduce_ex__(protocol)
+
+
+Observe: TypeAlias = Callable[[Wiring, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+
+class Seam:
+    """The descriptor. `observe` sees every call until `remove`; proxies that outlive it pass calls straight on."""
+
+    def __init__(self, client: Client, observe: Observe, kind_of: Callable[[Any], Any]) -> None:
+        self.client = client
+        self.observe: Observe = observe
+        self.kind_of = kind_of
+        self._owner: type | None = None
+        # by id(client object); the reference's callback drops the entry before the id can be used again
+        self._proxies: dict[int, tuple[weakref.ref[Any], Any, TransportProxy]] = {}
+
+    @property
+    def removed(self) -> bool:
+        """Whether calls pass unobserved from now on."""
+        return self.observe is _pass_on
+
+    def apply(self, owner: type) -> None:
+        """Put the descriptor on `owner`. Raises TypeError where the class has such an attribute of its own."""
+        if self.client.attribute in vars(owner):
+            raise TypeError(f"{owner.__module__}.{owner.__qualname__} has a class attribute {self.client.attribute!r}")
+        setattr(owner, self.client.attribute, self)
+        self._owner = owner
+
+    def remove(self) -> None:
+        """Take the descriptor away, unless somebody else has replaced it, and let every kept proxy pass calls on."""
+        self.observe = _pass_on
+        self.kind_of = _kind_unknown  # a proxy that a user keeps must not keep the recorder
+        owner, self._owner = self._owner, None
+        if owner is not None and vars(owner).get(self.client.attribute) is self:
+            delattr(owner, self.client.attribute)
+        self._proxies.clear()
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        name = self.client.attribute
+        if instance is None:
+            raise AttributeError(f"type object {getattr(owner, '__name__', owner)!r} has no attribute {name!r}")
+        try:
+            http = instance.__dict__[name]
+        except KeyError:
+            raise AttributeError(f"{type(instance).__name__!r} object has no attribute {name!r}") from None
+        known = self._proxies.get(id(instance))
+        if known is not None and known[1] is http:
+            return known[2]
+        return self._adopt(instance, http)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        http = value.__wrapped__ if type(value) is TransportProxy else value
+        instance.__dict__[self.client.attribute] = http
+        self._adopt(instance, http)
+
+    def __delete__(self, instance: Any) -> None:
+        try:
+            del instance.__dict__[self.client.attribute]
+        except KeyError:
+            raise AttributeError(self.client.attribute) from None
+        self._proxies.pop(id(instance), None)
+
+    def _adopt(self, instance: Any, http: Any) -> Any:
+        if http is None or self.removed:
+            return http
+        try:
+            key, proxies = id(instance), self._proxies
+            made = (weakref.ref(instance, lambda _: proxies.pop(key, None)), http, TransportProxy(http, self))
+            known = proxies.setdefault(key, made)
+            if known[1] is not http:  # the client's transport was replaced
+                proxies[key] = known = made
+            return known[2]
+        except Exception:  # noqa: BLE001
+            guard.fault("wrapping a transport")
+            return http
+
+
+def _kind_unknown(http: Any) -> None:
+    return None
+
+
+def _pass_on(
+    wiring: Wiring, verb: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    return method(*args, **kwargs)
