@@ -1,0 +1,254 @@
+"""In-process totals: a journal of calls, and what it has been folded into.
+
+An update of a synchronous instrument costs several microseconds and a call would need ten. So a call appends two
+small records to a journal (`deque.append` is atomic: no lock, exact with any number of threads), and the journal is
+folded into totals when it is read or grows long.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from operator import add
+from time import perf_counter
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from opentelemetry.metrics import Observation
+
+from otel_consul import semconv
+from otel_consul.inflight import Registry
+from otel_consul.semconv import LOCAL_DELAYS, PHASES
+
+LONG: Final = 1024
+"""Records after which whoever appends one folds them."""
+
+
+class Series:
+    """What has been added up for one operation, blocking or not, on one server."""
+
+    __slots__ = (
+        "attributes",
+        "connections",
+        "last_contact",
+        "late",
+        "leaderless",
+        "local_delay",
+        "local_known",
+        "oldest_attributes",
+        "operation",
+        "phases",
+        "retries",
+        "server",
+    )
+
+    def __init__(self, operation: str, blocking: bool, server: dict[str, Any]) -> None:
+        self.operation = operation
+        self.server = server
+        self.oldest_attributes: dict[str, Any] = {semconv.OPERATION: operation, semconv.BLOCKING: blocking}
+        self.attributes: dict[str, Any] = {**self.oldest_attributes, **server}
+        self.phases = [0.0] * len(PHASES)
+        self.local_delay = [0.0] * len(LOCAL_DELAYS)
+        self.late = 0.0
+        self.retries = 0
+        self.connections = 0
+        self.leaderless = 0
+        self.last_contact: float | None = None
+
+
+class Started:
+    """Calls started of one operation, by deadline and blocking."""
+
+    __slots__ = ("attributes", "count")
+
+    def __init__(self, attributes: dict[str, Any]) -> None:
+        self.attributes = attributes
+        self.count = 0
+
+
+Finished: TypeAlias = tuple[Series, "list[float] | None", "list[float] | None", int, int, float, bool, "float | None"]
+"""The record of one finished call: (series, seconds by phase, seconds by local delay, retries, connections opened,
+seconds late, whether the answering server knew no leader, its last contact in seconds)."""
+
+
+class Forgotten(NamedTuple):
+    """A call that turned out not to have started."""
+
+    started: Started
+
+
+class Totals:
+    """The journal and what it has been folded into."""
+
+    def __init__(self, registry: Registry, stall_threshold: float) -> None:
+        self.registry = registry
+        self.stall_threshold = stall_threshold
+        self.journal: deque[Started | Finished | Forgotten] = deque()
+        self._lock = threading.Lock()
+        self._series: dict[tuple[Any, ...], Series] = {}
+        self._started: dict[tuple[Any, ...], Started] = {}
+
+    def series(self, operation: str, blocking: bool, server: dict[str, Any]) -> Series:
+        """The one series of these attributes."""
+        key = (operation, blocking, *server.values())
+        return self._series.setdefault(key, Series(operation, blocking, server))
+
+    def started(self, operation: str, blocking: bool, deadline: str | None) -> Started:
+        """The one count of these attributes."""
+        attributes: dict[str, Any] = {semconv.OPERATION: operation, semconv.BLOCKING: blocking}
+        if deadline is not None:
+            attributes[semconv.DEADLINE] = deadline
+        return self._started.setdefault((operation, blocking, deadline), Started(attributes))
+
+    def append(self, record: Started | Finished | Forgotten) -> None:
+        """Note that a call has started or finished."""
+        self.journal.append(record)
+        if len(self.journal) > LONG:
+            self.fold()
+
+    def fold(self, *, wait: bool = False) -> None:
+        """Add the journal to the totals; without `wait`, leave it to whoever is at it already."""
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
+            journal = self.journal
+            for _ in range(len(journal)):
+                record = journal.popleft()
+                if type(record) is Started:
+                    record.count += 1
+                elif type(record) is Forgotten:
+                    record.started.count -= 1
+                else:
+                    series, phases, local_delay, retries, connections, late, leaderless, contact = record  # type: ignore[misc]
+                    if phases is not None:
+                        series.phases = list(map(add, series.phases, phases))
+                    if contact is not None and ((last := series.last_contact) is None or contact > last):
+                        series.last_contact = contact
+                    if local_delay is not None or retries or connections or late or leaderless:
+                        _add_rarer(series, local_delay, retries, connections, late, leaderless)
+        finally:
+            self._lock.release()
+
+    def reset(self) -> None:
+        """Start from zero: in a forked child what was counted so far is the parent's."""
+        self._lock = threading.Lock()
+        self.journal.clear()
+        for series in self._series.values():
+            # the objects stay: the recorder's plans hold them
+            Series.__init__(series, series.operation, series.attributes[semconv.BLOCKING], series.server)
+        for started in self._started.values():
+            started.count = 0
+
+    # --- what the instruments read ----------------------------------------------------------------------------
+
+    def phase_time(self) -> Iterator[Observation]:
+        """`semconv.PHASE_TIME`."""
+        for series in list(self._series.values()):
+            for name, seconds in zip(PHASES, series.phases, strict=True):
+                if seconds > 0:
+                    yield Observation(seconds, {**series.attributes, semconv.PHASE: name})
+
+    def local_delay_time(self) -> Iterator[Observation]:
+        """`semconv.LOCAL_DELAY_TIME`."""
+        for operation, several in self._by_operation():
+            for index, cause in enumerate(LOCAL_DELAYS):
+                seconds = sum(series.local_delay[index] for series in several)
+                if seconds > 0:
+                    yield Observation(seconds, {semconv.OPERATION: operation, semconv.LOCAL_DELAY_CAUSE: cause})
+
+    def operations(self) -> Iterator[Observation]:
+        """`semconv.OPERATIONS`."""
+        for started in list(self._started.values()):
+            yield Observation(started.count, started.attributes)
+
+    def active(self) -> Iterator[Observation]:
+        """`semconv.ACTIVE`; 0 for what was open once, or push pipelines would go on showing the last value."""
+        counts = dict.fromkeys(self._series.values(), 0)
+        for call in self.registry.snapshot():
+            counts[call.plan.series] = counts.get(call.plan.series, 0) + 1
+        for series, count in counts.items():
+            yield Observation(count, series.attributes)
+
+    def oldest_age(self) -> Iterator[Observation]:
+        """`semconv.OLDEST_AGE`; 0 when nothing is open, for the same reason."""
+        yield from self._open_calls(lambda ages: max(ages, default=0.0))
+
+    def stalled(self) -> Iterator[Observation]:
+        """`semconv.STALLED`."""
+        yield from self._open_calls(len, stalled=True)
+
+    def retries(self) -> Iterator[Observation]:
+        """`semconv.RETRIES`."""
+        yield from self._sum(lambda series: series.retries)
+
+    def late_time(self) -> Iterator[Observation]:
+        """`semconv.LATE_TIME`."""
+        yield from self._sum(lambda series: series.late)
+
+    def leaderless_reads(self) -> Iterator[Observation]:
+        """`semconv.LEADERLESS_READS`."""
+        yield from self._sum(lambda series: series.leaderless)
+
+    def max_last_contact(self) -> Iterator[Observation]:
+        """`semconv.MAX_LAST_CONTACT`; absent where no read has told since the last collection, whoever collected."""
+        for operation, several in self._by_operation():
+            seen: list[float] = []
+            for series in several:
+                contact, series.last_contact = series.last_contact, None
+                if contact is not None:
+                    seen.append(contact)
+            if seen:
+                yield Observation(max(seen), {semconv.OPERATION: operation})
+
+    def connections_opened(self) -> Iterator[Observation]:
+        """`semconv.CONNECTIONS_OPENED`."""
+        counts: dict[tuple[Any, ...], tuple[dict[str, Any], int]] = {}
+        for series in list(self._series.values()):
+            key = tuple(series.server.values())
+            counts[key] = (series.server, counts.get(key, (series.server, 0))[1] + series.connections)
+        for server, count in counts.values():
+            yield Observation(count, server)
+
+    def _by_operation(self) -> Iterable[tuple[str, list[Series]]]:
+        groups: dict[str, list[Series]] = {}
+        for series in list(self._series.values()):
+            groups.setdefault(series.operation, []).append(series)
+        return groups.items()
+
+    def _sum(self, value: Callable[[Series], float]) -> Iterator[Observation]:
+        for operation, several in self._by_operation():
+            yield Observation(sum(map(value, several)), {semconv.OPERATION: operation})
+
+    def _open_calls(self, measure: Callable[[list[float]], float], *, stalled: bool = False) -> Iterator[Observation]:
+        now = perf_counter()
+        ages: dict[tuple[Any, ...], list[float]] = {}
+        attributes: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for series in list(self._series.values()):
+            key = tuple(series.oldest_attributes.values())
+            attributes[key] = series.oldest_attributes
+            ages[key] = []
+        for call in self.registry.snapshot():
+            age = now - call.started
+            key = tuple(call.plan.series.oldest_attributes.values())
+            if not stalled or (self.stall_threshold > 0 and age > call.stalls_after(self.stall_threshold)):
+                ages.setdefault(key, []).append(age)
+        for key, several in ages.items():
+            if key in attributes:
+                yield Observation(measure(several), attributes[key])
+
+
+def _add_rarer(
+    series: Series,
+    local_delay: list[float] | None,
+    retries: int,
+    connections: int,
+    late: float,
+    leaderless: bool,
+) -> None:
+    """What most calls have nothing of."""
+    if local_delay is not None:
+        series.local_delay = list(map(add, series.local_delay, local_delay))
+    series.retries += retries
+    series.connections += connections
+    series.late += late
+    series.leaderless += leaderless
