@@ -1,0 +1,120 @@
+"""Time that calls lose inside this process: the event loop, the garbage collector, the GIL.
+
+It overlaps the phases and says how much of them is not Consul's. What each number can and cannot prove:
+
+`event_loop`
+    An answer (or a connection) had come, and the loop did not get to it because it was busy or blocked. On Linux the
+    kernel proves how long it lay in the socket, to a tick of its clock (1 to 10 ms). Without such proof (a wait for a
+    pooled connection or a name; other systems; unix sockets) it is the stretch in which the loop was busy up to the
+    moment the call went on: what was waited for came at some time in it, so that is the most it can be. A loop that
+    was blocked while nothing was to be done for the call, because Consul had not answered, costs it nothing and does
+    not count. A call's own decoding does not count for itself; it does for the others.
+
+`gc`
+    Pauses of the collector while the call was open: exact. Not known is whether the call lost by them, or would only
+    have waited for Consul meanwhile. They are in none of the other two.
+
+`gil`
+    A thread had its answer, or had sent its request, or had only computing to do, and did not run: others held the
+    GIL, or the machine was starved. These two cannot be told apart. For a call that keeps its thread waiting it is
+    proved by the kernel as above, and by the thread's processor time. For asyncio it is that part of what would be
+    `event_loop` in which the loop's thread did not have the processor and the package's own background thread was
+    kept from running as well. What a thread loses in name resolution, in a pool's queue, or before it sends anything
+    cannot be told from honest waiting and is not counted: `gil` is a lower bound.
+
+Less than two ticks of the kernel's clock in all is no finding, and is left out.
+
+What it costs: the collector's two signals; a few clock readings per call; while asyncio calls are open, a heartbeat in
+their loop and a wake-up of the background thread, each 40 times a second, and 10 times once no call has begun for two
+seconds. Nothing while no call is open.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Any, Protocol
+
+from otel_consul.local_delay.calls import TaskDelay, ThreadDelay
+from otel_consul.local_delay.loops import LoopWatch
+from otel_consul.local_delay.pauses import Pauses
+from otel_consul.local_delay.probe import Job, Probe, Sleeper
+from otel_consul.phases import Clock
+
+__all__ = ["LocalDelay"]
+
+
+class Background(Sleeper, Protocol):
+    """What is needed of `background.Background`."""
+
+    def add(self, job: Job) -> None: ...
+    def remove(self, job: Job) -> None: ...
+    def hurry(self) -> None: ...
+
+
+_running_loop: Any = None
+_live: weakref.WeakSet[LocalDelay] = weakref.WeakSet()
+
+
+class LocalDelay:
+    """Measures from its making until `stop`."""
+
+    def __init__(self, background: Background) -> None:
+        self._background = background
+        self._pauses = Pauses()
+        self._watches: dict[int, LoopWatch] = {}
+        """By id(loop)."""
+        self._probe = Probe(background, self._watching)
+        self._pauses.start()
+        background.add(self._probe)
+        _live.add(self)
+
+    def call_started(self, clock: Clock, in_task: bool) -> None:
+        """A call begins: one that its thread waits for, or one run by the event loop running here."""
+        watch = self._watch() if in_task else None
+        if watch is None:
+            self._probe.wanted = True
+            clock.delay = ThreadDelay(self._pauses, self._probe)
+        else:
+            clock.delay = TaskDelay(self._pauses, self._probe, watch)
+
+    def _watch(self) -> LoopWatch | None:
+        global _running_loop  # noqa: PLW0603 -- imported late: a program without asyncio stays without
+        if _running_loop is None:
+            from asyncio import get_running_loop as _running_loop  # noqa: PLC0415
+        try:
+            loop = _running_loop()
+        except RuntimeError:  # a coroutine run by something else
+            return None
+        key = id(loop)
+        watch = self._watches.get(key)
+        if watch is None or watch.loop() is not loop:
+            watches = self._watches
+            gone = weakref.ref(loop, lambda _: watches.pop(key, None))
+            watch = watches[key] = LoopWatch(gone, self._pauses, self._probe, self._background.hurry)
+        return watch
+
+    def stop(self) -> None:
+        """Measure no more; calls still open end as if nothing had been lost from now on."""
+        self._pauses.stop()
+        self._background.remove(self._probe)
+        for watch in list(self._watches.values()):
+            watch.stopped = True
+
+    def _watching(self) -> bool | None:
+        beating = [watch for watch in list(self._watches.values()) if watch.beating]
+        return any(watch.hurried for watch in beating) if beating else None
+
+    def forked(self) -> None:
+        """In a child process: the loops and what they ran are the parent's."""
+        self._watches = {}
+        self._probe.reset()
+
+
+def _forked() -> None:
+    for local_delay in list(_live):
+        local_delay.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

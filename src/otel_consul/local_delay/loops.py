@@ -1,0 +1,182 @@
+"""Event loops that have calls open: when each was busy or blocked, and why.
+
+A heartbeat runs in the loop every few milliseconds. A loop that is free runs it in time; one that is busy runs it late, by as
+much. Once late, the heartbeat runs in every turn of the loop until one is quick again: so a stretch of slow turns is
+measured as a whole. asyncio handles what sockets have to say before timers that are due, so whoever asks is told about
+a heartbeat that is overdue as well.
+
+What it cannot prove: that a call was ready to go on while the loop was blocked. The sockets know that (`sockets`).
+Its start is known to a heartbeat's period only: a stretch is given up to that much too short, never too long.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from math import inf
+from threading import get_ident
+from time import perf_counter, thread_time
+from typing import Any, Final, NamedTuple
+
+from otel_consul.local_delay.pauses import Pauses
+from otel_consul.local_delay.probe import Probe
+
+PERIOD: Final = 0.025
+SLOW_PERIOD: Final = 0.1
+"""When no call has begun for a while: those open are long ones, and the sockets will tell about them."""
+NEW: Final = 2.0
+"""Seconds for which a call is new."""
+SLACK: Final = 0.004
+"""Seconds a timer may be late for no reason worth a name: loops round up to a millisecond, so do kernels."""
+LINGER: Final = 1.0
+"""Seconds the heartbeat goes on after the last call."""
+_JUST_NOW: Final = 0.005
+_MORE_TURNS: Final = 2
+_GIL_TURN: Final = 0.01
+"""From the arrival of data to the step of the task that waits for it a loop makes some three turns, and each needs the
+GIL. One may be as late as the background thread was, but not each of them."""
+_BUSY_SHARE: Final = 0.1
+"""A thread that computed for this share of a stretch was at something of its own, however slowly it got on."""
+
+_OWN: Final = 0.001
+"""Processor time the call itself may have had."""
+
+
+class Split(NamedTuple):
+    """Who had the seconds in which the loop's thread did not get to a call."""
+
+    event_loop: float
+    gil: float
+
+
+class LoopWatch:
+    """One loop. Everything but `split` and `busy_since` runs on the loop's own thread."""
+
+    def __init__(self, loop: weakref.ref[Any], pauses: Pauses, probe: Probe, waking: Callable[[], None]) -> None:
+        self.loop = loop
+        self._pauses = pauses
+        self._probe = probe
+        self._waking: Callable[[], None] = waking
+        self.calls: set[Any] = set()
+        """The calls open on this loop."""
+        self.thread = get_ident()
+        self.stopped = False
+        self._due = inf
+        self._number = 0
+        """Of the heartbeat that is due; one that has been replaced by an earlier one does nothing."""
+        self._new = False
+        """Whether a call has begun since the last heartbeat."""
+        self._new_until = -inf
+        self._slow = False
+        self._busy_since: float | None = None
+        """Since when turn after turn has been slow."""
+        self._last_busy = (0.0, 0.0)
+        self._beats: deque[tuple[float, float]] = deque(maxlen=64)
+        """Recent heartbeats: when, and the thread's processor time."""
+        self._idle_since = inf
+
+    @property
+    def beating(self) -> bool:
+        """Whether a heartbeat is due."""
+        return self._due != inf
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the heartbeat is as quick as can be."""
+        return self._due != inf and not self._slow
+
+    def open(self, call: Any) -> None:
+        """A call starts, in the loop."""
+        self.calls.add(call)
+        self._new = True
+        if self._due == inf or self._slow:
+            self._start()
+
+    def _start(self) -> None:
+        loop = self.loop()
+        if loop is None or self.stopped:
+            return
+        now = perf_counter()
+        self.thread = get_ident()
+        self._idle_since = inf
+        if self._due == inf or now - self._due < SLACK:  # else it is overdue, and the beat will say so
+            self._beats.append((now, thread_time()))
+            self._slow = False
+            self._next(loop, now)
+        self._waking()
+
+    def _next(self, loop: Any, now: float) -> None:
+        if self._new:
+            self._new = False
+            self._new_until = now + NEW
+        self._slow = now > self._new_until
+        period = SLOW_PERIOD if self._slow else PERIOD
+        self._due = now + period
+        self._number += 1
+        loop.call_later(period, self._beat, self._number, context=Context())
+
+    def _beat(self, number: int) -> None:
+        if number != self._number:
+            return
+        now = perf_counter()
+        late = now - self._due
+        loop = self.loop()
+        if loop is None or self.stopped or self._idle(now):
+            self._due = inf
+            self._busy_since = None
+            return
+        beats = self._beats
+        if now - beats[-1][0] > PERIOD / 2:
+            beats.append((now, thread_time()))
+        if late > SLACK:
+            if self._busy_since is None:
+                self._busy_since = self._due
+            self._due = now
+            loop.call_soon(self._beat, number, context=Context())
+            return
+        if self._busy_since is not None:
+            self._last_busy = (self._busy_since, self._due)
+            self._busy_since = None
+        self._next(loop, now)
+
+    def _idle(self, now: float) -> bool:
+        if self.calls:
+            self._idle_since = inf
+            return False
+        if self._idle_since == inf:
+            self._idle_since = now
+        return now - self._idle_since > LINGER
+
+    def busy_since(self, now: float) -> float | None:
+        """When the stretch of slow turns began that lasts until now, or did a moment ago."""
+        if self._busy_since is not None:
+            return self._busy_since
+        if now - self._due > SLACK:
+            return self._due
+        start, end = self._last_busy
+        return start if now - end < _JUST_NOW else None
+
+    def split(self, start: float, now: float, known: tuple[float, float]) -> Split:
+        """What kept the loop's thread from a call between `start` and now. Runs on that thread.
+
+        It had the processor: the loop was busy. It had not, and other threads of this process could run: the loop was
+        blocked. It had not, and another thread was kept from running as well: the GIL, or a starved machine; as much as
+        that thread was kept, and no more. The collector's pauses are nobody else's.
+
+        `known` is one more reading of the thread's processor time: (when, seconds).
+        """
+        lost = now - start
+        gil = 0.0
+        paused = self._pauses.within(start, now)
+        if thread_time() - self._thread_time_at(start, known) < lost * _BUSY_SHARE + paused + _OWN:
+            worst = self._probe.worst(start, now)
+            gil = max(0.0, min(lost, worst + _MORE_TURNS * min(worst, _GIL_TURN)) - paused)
+        return Split(max(0.0, lost - gil - paused), gil)
+
+    def _thread_time_at(self, when: float, known: tuple[float, float]) -> float:
+        for beat in reversed(self._beats):
+            if beat[0] <= when:
+                return max(beat, known)[1] if known[0] <= when else beat[1]
+        return known[1]

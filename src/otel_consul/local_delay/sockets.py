@@ -1,0 +1,52 @@
+"""What the kernel knows: how long an answer has been lying in the socket, ready to be read.
+
+Linux keeps, for each TCP connection, when data last came in and went out (`TCP_INFO`). Asked at the moment an answer
+is read, this is proof: so long the answer was here and this process did not get to it. It can only be too small (more
+data came meanwhile), never too large, but for its coarse clock: it counts ticks of the kernel, 1 to 10 ms.
+
+Elsewhere, and on sockets that are not TCP, there is no proof and the answer is None.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from typing import Any, Final
+
+_SENT: Final = 44
+_RECEIVED: Final = 52
+_LENGTH: Final = 56
+_CLOCK_MONOTONIC_COARSE: Final = 6
+
+
+def _tick() -> float:
+    try:
+        return max(0.001, time.clock_getres(_CLOCK_MONOTONIC_COARSE))
+    except (AttributeError, OSError):
+        return 0.01
+
+
+TICK: Final = _tick()
+"""The kernel's clock, seconds: readings differ from the truth by up to this."""
+AVAILABLE: Final = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
+
+
+def since_received(sock: Any) -> float | None:
+    """Seconds since data last came in (or the connection was made); None if that cannot be known."""
+    return _ago(sock, _RECEIVED)
+
+
+def since_sent(sock: Any) -> float | None:
+    """Seconds since data last went out; None if that cannot be known."""
+    return _ago(sock, _SENT)
+
+
+def _ago(sock: Any, offset: int) -> float | None:
+    if not AVAILABLE or sock is None:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
+        return int.from_bytes(info[offset : offset + 4], sys.byteorder) / 1000
+    except Exception:  # noqa: BLE001 -- a unix socket, a closed one, or somebody's imitation of a socket
+        return None
