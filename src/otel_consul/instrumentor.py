@@ -1,0 +1,146 @@
+"""`ConsulInstrumentor`: switches observation on and off."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Collection
+from importlib.util import find_spec
+from typing import Any, Final
+
+import wrapt
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger, get_logger_provider
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+
+from otel_consul import clients, deadlines
+from otel_consul.metrics import Instruments, instruments_of
+from otel_consul.recorder import Recorder
+from otel_consul.seam import Client, Seam
+from otel_consul.semconv import SCHEMA_URL, SCOPE_NAME
+from otel_consul.settings import Settings
+from otel_consul.version import __version__
+from otel_consul.vigil import Vigil
+
+_logger: Final = logging.getLogger("otel_consul")
+_clients: Final = clients.discover()
+
+
+class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
+    """Observes every call of py-consul, python-consul, python-consul2 and consulate.
+
+    `instrument` takes, as keyword arguments, the fields of `otel_consul.settings.Settings` and `tracer_provider`,
+    `meter_provider`, `logger_provider` (default: the global ones). It imports no client library: a library is
+    instrumented when the program imports it. Clients made before are observed too.
+    """
+
+    _seams: tuple[Seam, ...] = ()
+    _instruments: Instruments | None = None
+    _recorder: Recorder | None = None
+    _vigil: Vigil | None = None
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """None: any one of the client libraries is enough, and each is instrumented when it is imported."""
+        return ()
+
+    def _instrument(self, **kwargs: Any) -> None:
+        try:
+            self._switch_on(kwargs)
+        except Exception:
+            # an instrumentor that raises makes opentelemetry-instrument give up on all the others
+            _logger.exception("otel_consul could not be switched on; Consul calls are not observed")
+
+    def _switch_on(self, options: dict[str, Any]) -> None:
+        settings = Settings.build(options)
+        opt_in = {part.strip() for part in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
+        provider = options.get("meter_provider") or metrics.get_meter_provider()
+        meter = metrics.get_meter(SCOPE_NAME, __version__, options.get("meter_provider"), SCHEMA_URL)
+        self._instruments = instruments_of(provider, meter)
+        recorder = Recorder(
+            settings,
+            trace.get_tracer(SCOPE_NAME, __version__, options.get("tracer_provider"), SCHEMA_URL),
+            self._instruments,
+            old_names="http" not in opt_in,
+        )
+        self._instruments.totals = recorder.totals
+        deadlines.apply()
+        recorder.watch()
+        self._recorder = recorder
+        logger_provider = options.get("logger_provider")
+        self._vigil = Vigil(
+            recorder,
+            get_logger(SCOPE_NAME, __version__, logger_provider, SCHEMA_URL),
+            lambda: (
+                options.get("tracer_provider") or trace.get_tracer_provider(),
+                options.get("meter_provider") or metrics.get_meter_provider(),
+                logger_provider or get_logger_provider(),
+            ),
+        )
+        self._vigil.start()
+        self._seams = tuple(Seam(client, recorder.door(client), recorder.kind_of) for client in _clients)
+        if not any(_installed(client) for client in _clients):
+            _logger.warning(
+                "No Consul client library is installed (%s); otel_consul has nothing to observe",
+                ", ".join(distribution for client in _clients for distribution in client.distributions),
+            )
+        for seam in self._seams:
+            wrapt.register_post_import_hook(_Applying(seam), seam.client.module)
+            wrapt.register_post_import_hook(_Expecting(seam), seam.client.name)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        for seam in self._seams:
+            seam.remove()
+        self._seams = ()
+        if self._vigil is not None:
+            self._vigil.stop()
+            self._vigil = None
+        if self._instruments is not None:
+            self._instruments.totals = None
+            self._instruments = None
+        if self._recorder is not None:
+            self._recorder.stop()
+            self._recorder = None
+        deadlines.remove()
+
+
+class _Applying:
+    """Applies a seam when its library is imported. A hook cannot be taken back, so it must know when it is off."""
+
+    def __init__(self, seam: Seam) -> None:
+        self._seam: Seam = seam
+
+    def __call__(self, module: Any) -> None:
+        seam = self._seam
+        if seam.removed:
+            return
+        try:
+            seam.apply(getattr(module, seam.client.owner))
+        except Exception as exc:  # noqa: BLE001
+            _say_unknown(seam.client, f"{type(exc).__name__}: {exc}")
+
+
+class _Expecting:
+    """Tells when a library has been imported without the module its calls should pass."""
+
+    def __init__(self, seam: Seam) -> None:
+        self._seam: Seam = seam
+
+    def __call__(self, package: Any) -> None:
+        client = self._seam.client
+        if not self._seam.removed and client.module not in sys.modules and getattr(package, "__file__", None):
+            _say_unknown(client, f"it has no {client.module}")
+
+
+def _say_unknown(client: Client, what: str) -> None:
+    _logger.warning(
+        "The installed %s is not of a shape otel_consul knows (%s); its calls are not observed", client.name, what
+    )
+
+
+def _installed(client: Client) -> bool:
+    try:
+        spec = find_spec(client.name)
+    except (ImportError, ValueError):
+        return False
+    return spec is not None and spec.origin is not None  # a mere folder of that name is no library

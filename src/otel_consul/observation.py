@@ -1,0 +1,227 @@
+"""One call, from its first step to its end: the facts gathered about it, and what is made of them.
+
+`begin` and one of `succeed` and `fail` are the whole life; sync, async and callback doors differ only in when they call
+them. None of them raises. Whoever ends a call first ends it: the second is ignored.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter, time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import Context, attach, detach, get_current
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, set_span_in_context
+
+from otel_consul import deadlines, guard, hooks, stacks
+from otel_consul.ending import finish, finish_abandoned
+from otel_consul.params import Query, hold
+from otel_consul.phases import CURRENT, Clock
+from otel_consul.plans import Plan
+from otel_consul.semconv import Deadline, Phase
+from otel_consul.totals import Forgotten
+from otel_consul.transports.limits import Limits
+
+if TYPE_CHECKING:
+    from otel_consul.recorder import Recorder
+    from otel_consul.seam import Client
+
+
+# On the call path: a class's attribute costs Python 3.11 more than a module's name.
+DECODE: Final = Phase.DECODE
+OTHER: Final = Phase.OTHER
+NO_DEADLINE: Final = Deadline.NONE
+GIVEN: Final[dict[str, Any]] = {}
+"""Stands for start attributes that the span has."""
+SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
+"""The context key of the current span; it has no public name."""
+
+
+class Observation(Clock):
+    """One observed call."""
+
+    # Class attributes, so that a call that has none of it pays nothing for it.
+    waiter: Any = None
+    """Who waits for the answer: a `stacks.Waiter`."""
+    origin: stacks.Place | None = None
+    """Where the call was made, unless its waiter's stack shows that."""
+    transport = ""
+    """The name of the HTTP library that does it; only of a call without a deadline."""
+    watched = False
+    """Whether the monitor has seen it grow old."""
+    keeper: Any = None
+    """A weak reference that ends the call when the caller's future is dropped."""
+    span: Span = INVALID_SPAN
+    hooked: hooks.Call | None = None
+    """What hooks see of this call, if there are any."""
+    answer: Any = None
+    """The client's response object, once there is one."""
+    _callback: Any = None
+    _token: Any = None
+    context: Context | None = None
+    """The OpenTelemetry context the call runs in: its span is the current one."""
+    _previous_clock: Clock | None = None
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        client: Client,
+        plan: Plan,
+        query: Query,
+        limits: Limits,
+        attributes: dict[str, Any],
+    ) -> None:
+        self.recorder = recorder
+        self.client = client
+        self.plan = plan
+        self.query = query
+        self.limits = limits
+        self.attributes = attributes
+        # what Clock.__init__ does
+        self.phase = OTHER
+        self.times = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+
+    # --- the start ------------------------------------------------------------------------------------------------
+
+    def begin(self, in_task: bool = False) -> None:  # noqa: FBT002 -- a call without keywords is half as dear
+        """The work starts now: in this thread, or in this task at its first step."""
+        try:
+            recorder, plan = self.recorder, self.plan
+            self.start_ns = start_ns = time_ns()
+            self.started = self.last = perf_counter()
+            limits = self.limits
+            recorder.totals.journal.append(plan.started(limits.deadline))
+            if self.waiter is None:
+                self.waiter = stacks.thread()
+            context = get_current()
+            if plan.spans == "all":
+                self.span = span = recorder.tracer.start_span(
+                    plan.operation.name, context, SpanKind.CLIENT, self.attributes, start_time=start_ns
+                )
+                self.attributes = GIVEN  # the span has its own copy; an open call should be small
+                if recorder.on_first_span is not None and span.is_recording():
+                    recorder.on_first_span()
+                if context or recorder.suppress_http_keys:
+                    context = Context({**context, SPAN_KEY: span, **recorder.suppress_http_keys})
+                else:
+                    context = Context({SPAN_KEY: span})
+            elif recorder.suppress_http_keys:
+                context = Context({**context, **recorder.suppress_http_keys})
+            if recorder.local_delay is not None:
+                recorder.local_delay.call_started(self, in_task)
+            self.context = context
+            recorder.registry[self] = None  # not before: whoever finds a call there may end its span
+            recorder.nudge()
+            if limits.deadline == NO_DEADLINE:
+                recorder.advice.give(self)
+            self._token = attach(context)
+            self._previous_clock = CURRENT.get()
+            CURRENT.set(self)
+            if self.hooked is not None and recorder.settings.request_hook is not None:
+                self._run_request_hook(recorder.settings.request_hook, self.hooked)
+            self.running = True  # not before: an HTTP call of the hook's is no part of this one
+        except Exception:  # noqa: BLE001
+            guard.fault("starting a call")
+
+    def _run_request_hook(self, hook: hooks.RequestHook, call: hooks.Call) -> None:
+        try:
+            hook(self.span, call)
+        except Exception:  # noqa: BLE001
+            guard.hook_fault("request_hook")
+
+    def release(self) -> None:
+        """The caller's own code goes on; the call does too."""
+        token = self._token
+        if token is not None:
+            self._token = None
+            CURRENT.set(self._previous_clock)
+            detach(token)
+
+    def _forsake(self) -> None:
+        """As `release`, for code that may run in another context than `begin` did: a generator being collected."""
+        token, self._token = self._token, None
+        if token is not None and get_current() is self.context:
+            self._token = token
+            self.release()
+
+    def forget(self) -> None:
+        """Undo `begin`: the transport only made a coroutine, nothing has started. A span that never ends leaves nothing."""
+        if self.recorder.registry.close(self):
+            self.recorder.totals.append(Forgotten(self.plan.started(self.limits.deadline)))
+        self.release()
+
+    def bound_by_task(self) -> None:
+        """Take an enclosing `asyncio.timeout` into account: it stops this call whatever the transport allows."""
+        if self.limits.deadline != Deadline.TOTAL and (left := deadlines.remaining()) is not None:
+            self.limits = Limits(Deadline.TOTAL, self.limits.connect, self.limits.read, left)
+            self.attributes.update(self.limits.attributes)
+
+    # --- the answer -----------------------------------------------------------------------------------------------
+
+    def answer_to(self, callback: Any) -> Any:
+        """A callback for the transport that notes the answer and passes it on to `callback`."""
+        self._callback = callback
+        return self.answered
+
+    def answered(self, *args: Any, **kwargs: Any) -> Any:
+        """The transport has the answer; what remains is the client's decoding."""
+        try:
+            delay = self.delay
+            if delay is not None:
+                delay.received(self)
+            self.mark(DECODE)
+            self.answer = args[0] if args else next(iter(kwargs.values()))
+        except Exception:  # noqa: BLE001
+            guard.fault("reading an answer")
+        return self._callback(*args, **kwargs)
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def succeed(self, result: Any) -> None:
+        """The caller gets a value."""
+        try:
+            if not self.client.calls_back:
+                self.answer = result
+            if self.recorder.registry.pop(self, self) is None:
+                finish(self, None)
+        except Exception:  # noqa: BLE001
+            guard.fault("ending a call")
+        finally:
+            self.release()
+
+    def fail(self, exc: BaseException) -> None:
+        """The caller gets an exception."""
+        abandoned = False
+        try:
+            abandoned = self.recorder.registry.pop(self, self) is not None
+            if not abandoned:
+                finish(self, exc)
+        except Exception:  # noqa: BLE001
+            guard.fault("ending a failed call")
+        finally:
+            if abandoned or isinstance(exc, GeneratorExit):
+                self._forsake()
+            else:
+                self.release()
+
+    def abandon(self) -> None:
+        """Nobody will end this call any more: the process ends, or the plugin is removed."""
+        try:
+            if self.recorder.registry.close(self):
+                finish_abandoned(self)
+        except Exception:  # noqa: BLE001
+            guard.fault("abandoning a call")
+
+    # --- while it is open -----------------------------------------------------------------------------------------
+
+    def at(self, elapsed: float) -> int:
+        """The wall-clock time in nanoseconds, `elapsed` seconds after the start."""
+        return self.start_ns + int(elapsed * 1e9)
+
+    @property
+    def age(self) -> float:
+        """Seconds since the call started."""
+        return perf_counter() - self.started
+
+    def stalls_after(self, threshold: float) -> float:
+        """The age in seconds beyond which this call is stalled: a blocking query may first be held."""
+        return hold(self.query)[1] + threshold if self.plan.blocking else threshold

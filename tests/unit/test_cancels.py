@@ -1,0 +1,111 @@
+"""A cancellation that no deadline brought is never called one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from otel_consul import deadlines
+from otel_consul.semconv import CancelReason
+from tests.support.cancelled import SOON, Call, reasons_of
+
+CALLER, UNKNOWN = CancelReason.CALLER, CancelReason.UNKNOWN
+WANTS_TIMEOUT = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
+NO_DEADLINE = CALLER if sys.version_info >= (3, 11) else UNKNOWN
+"""What a cancellation without a deadline is called: 3.10 has deadlines that cannot be seen."""
+
+
+@pytest.fixture(autouse=True)
+def applied() -> Iterator[None]:
+    deadlines.apply()
+    yield
+    deadlines.remove()
+
+
+async def cancel(task: asyncio.Task[Any], call: Call) -> None:
+    await call.started.wait()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def cancelled_task(call: Call) -> None:
+    await cancel(asyncio.ensure_future(call()), call)
+
+
+async def cancelled_inside_wait_for(call: Call) -> None:
+    await cancel(asyncio.ensure_future(asyncio.wait_for(call(), 60)), call)
+
+
+async def group_aborted_by_a_sibling(call: Call) -> None:
+    async def fail() -> None:
+        await call.started.wait()
+        raise ValueError
+
+    with contextlib.suppress(BaseExceptionGroup):  # noqa: F821 -- 3.11 and later
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            group.create_task(call())
+            group.create_task(fail())
+
+
+async def cancelled_inside_timeout(call: Call) -> None:
+    async def inside() -> None:
+        async with asyncio.timeout(60):
+            await call()
+
+    await cancel(asyncio.ensure_future(inside()), call)
+
+
+async def child_that_outlives_an_expired_timeout(call: Call) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SOON):
+            child = asyncio.ensure_future(call())
+            await asyncio.get_running_loop().create_future()
+    await cancel(child, call)
+
+
+async def after_a_deadline_that_was_survived(call: Call) -> None:
+    async def stubborn() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        await call()
+
+    task = asyncio.ensure_future(stubborn())
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(asyncio.shield(task), SOON)
+    task.cancel()  # by the caller, once
+    await cancel(task, call)
+
+
+@pytest.mark.parametrize("scenario", [cancelled_task, cancelled_inside_wait_for, after_a_deadline_that_was_survived])
+def test_cancel_without_a_deadline_is_the_callers(scenario: Any) -> None:
+    assert reasons_of(scenario) == [NO_DEADLINE]
+
+
+@WANTS_TIMEOUT
+@pytest.mark.parametrize(
+    "scenario", [cancelled_inside_timeout, group_aborted_by_a_sibling, child_that_outlives_an_expired_timeout]
+)
+def test_cancel_before_the_deadline_is_the_callers(scenario: Any) -> None:
+    assert reasons_of(scenario) == [CALLER]
+
+
+def test_cancel_scope_of_anyio_is_unknown() -> None:
+    anyio = pytest.importorskip("anyio")
+
+    async def scope(call: Call) -> None:
+        with anyio.move_on_after(SOON):
+            await call()
+
+    async def cancelled_scope(call: Call) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await call.started.wait()
+            group.cancel_scope.cancel()
+
+    assert reasons_of(scope) == [UNKNOWN]
+    assert reasons_of(cancelled_scope) == [UNKNOWN]

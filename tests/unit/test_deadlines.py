@@ -1,0 +1,207 @@
+"""Whose cancellation it was: every way asyncio can stop a call, told apart where Python lets one tell."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import wait_for as wait_for_imported_before_apply
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from otel_consul import deadlines
+from otel_consul.semconv import CancelReason
+from tests.support.cancelled import SOON, Call, reasons_of
+
+DEADLINE, CALLER, UNKNOWN = CancelReason.DEADLINE, CancelReason.CALLER, CancelReason.UNKNOWN
+WANTS_TIMEOUT = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
+NO_DEADLINE = CALLER if sys.version_info >= (3, 11) else UNKNOWN
+"""What a cancellation without a deadline is called: 3.10 has deadlines that cannot be seen."""
+
+
+@pytest.fixture(autouse=True)
+def applied() -> Iterator[None]:
+    deadlines.apply()
+    yield
+    deadlines.remove()
+
+
+# --- expired ------------------------------------------------------------------------------------------------------
+
+
+async def timeout_around(call: Call) -> None:
+    async with asyncio.timeout(SOON):
+        await call()
+
+
+async def nested_outer_expires(call: Call) -> None:
+    async with asyncio.timeout(SOON), asyncio.timeout(60):
+        await call()
+
+
+async def nested_inner_expires(call: Call) -> None:
+    async with asyncio.timeout(60), asyncio.timeout(SOON):
+        await call()
+
+
+async def timeout_at(call: Call) -> None:
+    async with asyncio.timeout_at(asyncio.get_running_loop().time() + SOON):
+        await call()
+
+
+async def rescheduled(call: Call) -> None:
+    async with asyncio.timeout(None) as limit:
+        limit.reschedule(asyncio.get_running_loop().time() + SOON)
+        await call()
+
+
+async def gather_inside_timeout(call: Call) -> None:
+    async with asyncio.timeout(SOON):
+        await asyncio.gather(call(), call())
+
+
+async def group_inside_timeout(call: Call) -> None:
+    async with asyncio.timeout(SOON), asyncio.TaskGroup() as group:
+        group.create_task(call())
+        group.create_task(call())
+
+
+async def task_from_before_the_timeout(call: Call) -> None:
+    task = asyncio.ensure_future(call())
+    async with asyncio.timeout(SOON):
+        await task
+
+
+async def gather_from_before_the_timeout(call: Call) -> None:
+    both = asyncio.gather(call(), call())
+    async with asyncio.timeout(SOON):
+        await both
+
+
+@WANTS_TIMEOUT
+@pytest.mark.parametrize(
+    ("scenario", "calls"),
+    [
+        (timeout_around, 1),
+        (timeout_at, 1),
+        (nested_outer_expires, 1),
+        (nested_inner_expires, 1),
+        (rescheduled, 1),
+        (gather_inside_timeout, 2),
+        (group_inside_timeout, 2),
+        (task_from_before_the_timeout, 1),
+        (gather_from_before_the_timeout, 2),
+    ],
+)
+def test_expired_timeout_is_a_deadline(scenario: Any, calls: int) -> None:
+    assert reasons_of(scenario) == [DEADLINE] * calls
+
+
+async def wait_for_coroutine(call: Call) -> None:
+    await asyncio.wait_for(call(), SOON)
+
+
+async def wait_for_by_name(call: Call) -> None:
+    await wait_for_imported_before_apply(call(), SOON)
+
+
+async def wait_for_task(call: Call) -> None:
+    await asyncio.wait_for(asyncio.ensure_future(call()), SOON)
+
+
+async def wait_for_gather(call: Call) -> None:
+    await asyncio.wait_for(asyncio.gather(call(), call()), SOON)
+
+
+async def wait_for_chain_of_tasks(call: Call) -> None:
+    async def middle() -> None:
+        await asyncio.ensure_future(call())
+
+    await asyncio.wait_for(asyncio.ensure_future(middle()), SOON)
+
+
+async def wait_for_nested_gather(call: Call) -> None:
+    await asyncio.wait_for(asyncio.gather(asyncio.gather(call()), call()), SOON)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "calls"),
+    [
+        (wait_for_coroutine, 1),
+        (wait_for_by_name, 1),
+        (wait_for_task, 1),
+        (wait_for_gather, 2),
+        (wait_for_chain_of_tasks, 1),
+        (wait_for_nested_gather, 2),
+    ],
+)
+def test_expired_wait_for_is_a_deadline(scenario: Any, calls: int) -> None:
+    assert reasons_of(scenario) == [DEADLINE] * calls
+
+
+# --- the rest -----------------------------------------------------------------------------------------------------
+
+
+@WANTS_TIMEOUT
+def test_remaining_is_what_the_nearest_timeout_leaves() -> None:
+    async def look() -> list[float | None]:
+        seen = [deadlines.remaining()]
+        async with asyncio.timeout(100), asyncio.timeout(5), asyncio.timeout(None):
+            seen.append(deadlines.remaining())
+            seen.append(await asyncio.ensure_future(later()))
+        async with asyncio.timeout(100):
+            seen.append(await later())
+        return [*seen, deadlines.remaining()]
+
+    async def later() -> float | None:
+        return deadlines.remaining()
+
+    none, nearest, in_child, outer, after = asyncio.run(look())
+    assert (none, after) == (None, None)
+    assert nearest == pytest.approx(5, abs=0.5)
+    assert in_child == pytest.approx(5, abs=0.5)
+    assert outer == pytest.approx(100, abs=0.5)
+
+
+def patches() -> dict[str, Any]:
+    timeout = getattr(asyncio, "Timeout", None)
+    return {
+        **({f"Timeout.{name}": value for name, value in vars(timeout).items() if callable(value)} if timeout else {}),
+        "_cancel_and_wait": getattr(asyncio.tasks, "_cancel_and_wait", None),
+        "wait_for": asyncio.wait_for,
+    }
+
+
+def test_remove_leaves_asyncio_as_it_was() -> None:
+    ours = patches()
+    deadlines.remove()
+    before = patches()
+    deadlines.apply()
+    deadlines.apply()
+    assert patches() != before
+    deadlines.remove()
+    assert patches() == before != ours
+
+
+@WANTS_TIMEOUT
+def test_wrapper_of_a_stranger_on_top_survives(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = asyncio.Timeout.__aenter__
+    entered: list[Any] = []
+
+    def strangers(self: Any) -> Any:
+        entered.append(self)
+        return ours(self)
+
+    monkeypatch.setattr(asyncio.Timeout, "__aenter__", strangers)
+    deadlines.remove()
+
+    assert asyncio.Timeout.__aenter__ is strangers
+    assert reasons_of(timeout_around) != []
+    assert len(entered) == 1
+
+
+def test_no_loop_runs() -> None:
+    assert deadlines.reason(asyncio.CancelledError()) == NO_DEADLINE
+    assert deadlines.remaining() is None
+    assert not deadlines.loop_is_closing()
