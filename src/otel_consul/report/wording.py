@@ -1,0 +1,89 @@
+"""Seconds, counts and causes in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from otel_consul.semconv import Outcome
+
+MINUTE: Final = 60
+HOUR: Final = 3600
+
+PHASE_WORDS: Final[Mapping[str, str]] = {
+    "pool": "waiting for a free connection",
+    "dns": "looking up the agent's name (DNS)",
+    "connect": "opening a connection",
+    "tls": "the TLS handshake",
+    "send": "sending the request",
+    "wait": "waiting for Consul or the network",
+    "receive": "receiving the answer: it trickled in",
+    "decode": "decoding the answer in this process",
+    "other": "outside the phases that could be measured",
+}
+"""`2.10 s was ...`"""
+
+LOCAL_WORDS: Final[Mapping[str, str]] = {
+    "event_loop": "lost in this process: its event loop was blocked",
+    "gc": "lost in this process: the garbage collector ran",
+    "gil": "lost in this process: it could not run (the GIL or the CPU was busy)",
+}
+"""`2.10 s was ...`"""
+
+NEXT_STEPS: Final[Mapping[str, str]] = {
+    "pool": "Allow more connections, or give watches a client of their own.",
+    "dns": "Look at the resolver, or name the agent by its address.",
+    "connect": "Keep connections open; look at the agent's limits and its accept queue.",
+    "tls": "Keep connections open, so that the handshake is paid once.",
+    "wait": "A client cannot tell the one from the other: compare with Consul's own metrics.",
+    "receive": "Look at the network, and at how much is read at once.",
+    "decode": "Read less at once, or decode outside the event loop.",
+    "event_loop": "Move what computes or blocks out of the event loop. Consul is not at fault.",
+    "gc": "Make less garbage, or tune the collector. Consul is not at fault.",
+    "gil": "Look for threads that compute, or for a machine that is too small.",
+    "no_deadline": "Set a time-out on the client.",
+}
+"""What to do about a cause, where that can be said in general."""
+
+LOCAL_NAMES: Final[Mapping[str, str]] = {"event_loop": "event loop", "gc": "GC", "gil": "GIL or CPU"}
+
+OUTCOME_WORDS: Final[Mapping[str, tuple[str, str]]] = {
+    Outcome.OK: ("ok", "ok"),
+    Outcome.NOT_FOUND: ("not found", "not found"),
+    Outcome.NOT_APPLIED: ("not applied", "not applied"),
+    Outcome.ERROR: ("error", "errors"),
+    Outcome.TIMEOUT: ("time-out", "time-outs"),
+    Outcome.CANCELLED: ("cancelled", "cancelled"),
+    Outcome.ABANDONED: ("abandoned", "abandoned"),
+}
+"""One, and several, in the order a report lists them."""
+
+
+def seconds(value: float) -> str:
+    """A duration, three digits at most: `0.84 ms`, `412 ms`, `2.10 s`, `28.4 s`, `3.5 min`."""
+    for limit, factor, digits, unit in (
+        (0.001, 1e3, 2, "ms"),
+        (0.00995, 1e3, 1, "ms"),
+        (0.9995, 1e3, 0, "ms"),
+        (9.995, 1, 2, "s"),
+        (99.95, 1, 1, "s"),
+        (10 * MINUTE, 1, 0, "s"),
+        (2 * HOUR, 1 / MINUTE, 0, "min"),
+    ):
+        if value < limit:
+            return f"{value * factor:.{digits}f} {unit}"
+    return f"{value / HOUR:.1f} h"
+
+
+def percent(share: float) -> str:
+    """A share of 1, never rounded to all or nothing."""
+    if 0 < share < 0.005:  # noqa: PLR2004 - what would round to 0
+        return "<1 %"
+    if 0.995 <= share < 1:  # noqa: PLR2004 - what would round to 100
+        return ">99 %"
+    return f"{share:.0%}".replace("%", " %")
+
+
+def count(number: int, one: str, several: str = "") -> str:
+    """`1 call`, `1,204 calls`."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
