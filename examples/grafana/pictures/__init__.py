@@ -1,0 +1,1 @@
+"""The dashboards drawn for the documentation."""
