@@ -1,0 +1,88 @@
+"""`python -m demo` as a visitor runs it, on the stand-in agent. The whole story on a real Consul is `make demo`."""
+
+from __future__ import annotations
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+for needed in ("aiohttp", "consul.aio", "opentelemetry.distro", "opentelemetry.exporter.otlp.proto.http", "rich"):
+    pytest.importorskip(needed)
+
+
+def start(*arguments: str, mark: str = "", **variables: str) -> subprocess.Popen[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "demo", *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={**env, "COLUMNS": "80", "DEMO_TEST": mark, **variables},
+    )  # fmt: skip
+
+
+def marked(mark: str) -> list[int]:
+    """Processes that descend from the demo started with `mark`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"DEMO_TEST={mark}".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended meanwhile
+            pass
+    return found
+
+
+def test_the_program_knows_nothing_of_telemetry() -> None:
+    imported = set()
+    for node in ast.walk(ast.parse((ROOT / "demo" / "shop.py").read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").partition(".")[0])
+    assert "consul" in imported
+    assert imported <= {"consul", *sys.stdlib_module_names}
+
+
+@pytest.mark.slow
+def test_an_act_names_its_culprit_within_80_columns() -> None:
+    demo = start("--stub", "--acts", "3")
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, output
+    assert "✔ Injected: too few connections. Blamed: too few connections." in output
+    assert "was waiting for a free connection" in " ".join(output.split())
+    assert "\x1b" not in output
+    assert max(map(len, output.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_a_hang_is_seen_while_it_hangs() -> None:
+    demo = start("--stub", "--acts", "5", "--seconds", "6")
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, output
+    assert "✔ Injected: a dead connection. Blamed: calls without a deadline." in output
+    assert "nothing would have stopped them (no deadline)" in " ".join(output.split())
+    assert "WARN kv.get has been waiting for " in output
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 130), (signal.SIGKILL, -9)])
+def test_when_stopped_it_leaves_no_process(number: int, status: int) -> None:
+    mark = uuid.uuid4().hex
+    demo = start("--stub", "--acts", "1", mark=mark)
+    assert demo.stdout is not None
+    while "spans received" not in (line := demo.stdout.readline()):
+        assert line, "it ended by itself"
+    assert len(marked(mark)) > 1
+    demo.send_signal(number)
+    assert demo.wait(20) == status
+    end = time.monotonic() + 5
+    while marked(mark) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not marked(mark)
