@@ -1,8 +1,8 @@
 """`make stack`: the dashboards' story on this machine, without Docker, until Ctrl-C.
 
 The checkout service of demo/release.py, its faults, and a VictoriaMetrics from Debian that takes its metrics by OTLP.
-Release 1.1.0, which is worse, replaces 1.0.0 after a while, is rolled back, and so on. A small page draws the
-dashboards' lines; for the real look add the address of VictoriaMetrics to a Grafana as a Prometheus data source.
+Release 1.1.0, which is worse, replaces 1.0.0 after a while, is rolled back, and so on. A small page draws
+the dashboards plainly; for the real look add the address of VictoriaMetrics to a Grafana as a Prometheus data source.
 
 With OTEL_EXPORTER_OTLP_ENDPOINT set (examples/grafana/compose.yaml) the telemetry goes there instead, and
 CONSUL_HTTP_ADDR is the Consul to use.

@@ -1,6 +1,6 @@
-"""The dashboards' lines as one small page: Debian's VictoriaMetrics comes without a user interface.
+"""The dashboards as one small page: Debian's VictoriaMetrics comes without a user interface.
 
-It reads the committed JSON, asks what Grafana would ask, and draws lines and last values; no more than that.
+It reads the committed JSON, asks what Grafana would ask, and draws it plainly (stack_page.html).
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ def dashboards() -> list[dict[str, Any]]:
 
 
 def _panel(panel: dict[str, Any]) -> dict[str, Any]:
+    """What the page needs of a panel, and its queries as Grafana would ask them."""
+    drawn = {
+        name: panel.get(name, []) for name in ("title", "description", "type", "gridPos", "fieldConfig", "options")
+    }
     queries = [
         {
             "expr": re.sub(r'=~"\$\w+"', ALL, target["expr"])
@@ -36,27 +40,12 @@ def _panel(panel: dict[str, Any]) -> dict[str, Any]:
             .replace("$__range", "5m"),
             "legend": target.get("legendFormat") or "",
             "instant": bool(target.get("instant")),
-            "unit": _unit(panel, target),
+            "ref": target["refId"],
         }
         for target in panel["targets"]
-        if "expr" in target and panel["type"] != "heatmap"
+        if "expr" in target
     ]
-    return {
-        "title": panel["title"],
-        "description": panel["description"],
-        "queries": queries,
-    }
-
-
-def _unit(panel: dict[str, Any], target: dict[str, Any]) -> str:
-    """The query's own unit, else the panel's."""
-    names = {target["refId"], target.get("legendFormat")}
-    for override in panel["fieldConfig"]["overrides"]:
-        if override["matcher"]["options"] in names:
-            for item in override["properties"]:
-                if item["id"] == "unit":
-                    return str(item["value"])
-    return str(panel["fieldConfig"]["defaults"].get("unit", ""))
+    return {**drawn, "transformations": panel.get("transformations", []), "queries": queries}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.models import dashboard as model
 
-from examples.grafana import panels, promql, signals, signals_calls
+from examples.grafana import colours, panels, promql, signals, signals_calls, signals_releases
 
 TAG = "consul-client"
 TIME, CALLS, RELEASES = "consul-client-time", "consul-client-calls", "consul-client-releases"
@@ -35,13 +35,13 @@ def where_the_time_goes() -> dashboard.Dashboard:
         "Consul client: where the time goes",
         "Is it Consul, the network, or us? Which operation, which phase, since when.",
         [
-            (panels.stats(signals.CULPRIT, panels.CULPRIT_COLOURS), 0, 0, 14, 5),
-            (panels.stats(signals.HEALTH, {}, link=_link(CALLS)), 14, 0, 10, 5),
-            (panels.lines(signals.TIME_BY_PHASE, stacked=panels.PHASE_COLOURS), 0, 5, 14, 11),
-            (panels.bars(signals.MEAN_CALL), 14, 5, 10, 11),
+            (panels.stats(signals.CULPRIT, colours.CULPRITS), 0, 0, 12, 5),
+            (panels.stats(signals.HEALTH, {}, link=_link(CALLS)), 12, 0, 12, 5),
+            (panels.lines(signals.TIME_BY_PHASE, stacked=colours.PHASES), 0, 5, 12, 11),
+            (panels.bars(signals.MEAN_CALL), 12, 5, 12, 11),
             (panels.rows(signals.TOP_OPERATIONS, promql.OPERATION, "Operation", "Time spent per second", drill_down),
              0, 16, 24, 7),
-            (panels.lines(signals.LOCAL_DELAY, stacked=panels.CAUSE_COLOURS), 0, 23, 12, 9),
+            (panels.lines(signals.LOCAL_DELAY, stacked=colours.CAUSES), 0, 23, 12, 9),
             (panels.heat(signals.HEATMAP), 12, 23, 12, 9),
         ],
     )  # fmt: skip
@@ -54,12 +54,12 @@ def hung_calls_and_failures() -> dashboard.Dashboard:
         "Consul client: hung calls and failures",
         "Calls that do not end, calls that end badly, calls nothing would stop; blocking queries and stale reads apart.",
         [
-            (panels.lines(signals_calls.OPEN_CALLS), 0, 0, 12, 9),
+            (panels.lines(signals_calls.OPEN_CALLS, alarm=colours.STALLED), 0, 0, 12, 9),
             (panels.lines(signals_calls.OLDEST, threshold=signals.HUNG_SECONDS), 12, 0, 12, 9),
-            (panels.lines(signals_calls.FAILED_CALLS), 0, 9, 12, 10),
+            (panels.lines(signals_calls.FAILED_CALLS, shades=colours.OUTCOMES), 0, 9, 12, 10),
             (panels.lines(signals_calls.NO_DEADLINE), 12, 9, 12, 10),
             (panels.lines(signals_calls.RETRIES), 0, 19, 8, 9),
-            (panels.lines(signals_calls.BLOCKING), 8, 19, 8, 9),
+            (panels.lines(signals_calls.BLOCKING, alarm=colours.STALLED), 8, 19, 8, 9),
             (panels.lines(signals_calls.STALE_READS), 16, 19, 8, 9),
         ],
     )
@@ -72,12 +72,12 @@ def releases_side_by_side() -> dashboard.Dashboard:
         "Consul client: releases side by side",
         "What a release changed: latency, open calls, failures, missing deadlines; the process beside them; slow traces.",
         [
-            (panels.rows(signals_calls.RELEASES, promql.RELEASE, "Release", "P99"), 0, 0, 24, 5),
-            (panels.lines(signals_calls.P99_BY_RELEASE), 0, 5, 12, 9),
-            (panels.lines(signals_calls.CPU), 12, 5, 12, 9),
-            (panels.lines(signals_calls.MEMORY), 0, 14, 12, 9),
-            (panels.lines(signals_calls.THREADS), 12, 14, 12, 9),
-            (panels.traces(signals_calls.SLOW_TRACES), 0, 23, 24, 7),
+            (panels.rows(signals_releases.RELEASES, promql.RELEASE, "Release", "P99"), 0, 0, 24, 5),
+            (panels.lines(signals_releases.P99_BY_RELEASE), 0, 5, 12, 9),
+            (panels.lines(signals_releases.CPU), 12, 5, 12, 9),
+            (panels.lines(signals_releases.MEMORY), 0, 14, 12, 9),
+            (panels.lines(signals_releases.THREADS), 12, 14, 12, 9),
+            (panels.traces(signals_releases.SLOW_TRACES), 0, 23, 24, 7),
         ],
         tempo=True,
     )

@@ -22,49 +22,42 @@ from grafana_foundation_sdk.models import heatmap as heatmap_model
 from grafana_foundation_sdk.models import prometheus as prometheus_model
 from grafana_foundation_sdk.models import tempo as tempo_model
 
-from examples.grafana import promql
+from examples.grafana import colours, fields, promql
 from examples.grafana.signals import Query, Signal
-from otel_consul import semconv
 
 PROMETHEUS = "prometheus_datasource"
 TEMPO = "tempo_datasource"
-
-# One colour for one culprit, on every panel: purple is Consul, blue the network, orange this process.
-CULPRIT_COLOURS = {"Consul": "purple", "Network": "blue", "This process": "orange"}
-PHASE_COLOURS = {
-    "pool": "#FF780A",
-    "dns": "#C0D8FF",
-    "connect": "#8AB8FF",
-    "tls": "#5794F2",
-    "send": "#3274D9",
-    "wait": "#A352CC",
-    "receive": "#1F60C4",
-    "decode": "#FFB357",
-    "other": "#FFCB7D",
-}
-CAUSE_COLOURS = {"event_loop": "#FA6400", "gc": "#FADE2A", "gil": "#E02F44"}
 
 P = TypeVar("P", timeseries.Panel, stat.Panel, table.Panel, barchart.Panel, heatmap.Panel)
 AnyPanel = timeseries.Panel | stat.Panel | table.Panel | barchart.Panel | heatmap.Panel
 
 
-if missing := set(semconv.PHASES) - set(PHASE_COLOURS):
-    raise LookupError(f"phases without a colour: {missing}")
-
-
 def lines(
-    signal: Signal, *, stacked: Mapping[str, str] | None = None, threshold: float | None = None
+    signal: Signal,
+    *,
+    stacked: Mapping[str, str] | None = None,
+    shades: Mapping[str, str] | None = None,
+    alarm: str = "",
+    threshold: float | None = None,
 ) -> timeseries.Panel:
-    """Lines over time; with `stacked`, areas that add up, in these colours. A query with its own unit is on the right."""
+    """Lines over time. A query with its own unit is on the right.
+
+    With `stacked`, areas that add up, in these colours. `shades`: a colour for all legends that match. `alarm`: those
+    that match are thick and red, and at zero not to be seen.
+    """
     panel = timeseries.Panel().draw_style(common_model.GraphDrawStyle.LINE).line_width(1 if stacked else 2)
     panel.fill_opacity(70 if stacked else 8).show_points(common_model.VisibilityMode.NEVER).min(0)
     panel.line_interpolation(common_model.LineInterpolation.LINEAR).span_nulls(False)
     if stacked:
         panel.stacking(common.StackingConfig().mode(common_model.StackingMode.NORMAL).group("A"))
         for name, colour in stacked.items():
-            panel.override_by_name(name, [_fixed(colour)])
+            panel.override_by_name(name, [fields.fixed(colour)])
+    for pattern, colour in (shades or {}).items():
+        panel.override_by_regexp(pattern, [fields.shades(colour)])
+    if alarm:
+        panel.override_by_regexp(alarm, fields.alarm())
     if threshold is not None:
-        panel.thresholds(_thresholds(threshold))
+        panel.thresholds(fields.threshold(threshold))
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(common_model.GraphThresholdsStyleMode.DASHED))
     calcs = ["mean", "max", "lastNotNull"]
     panel.legend(
@@ -77,12 +70,18 @@ def lines(
         .sort_desc(True)
     )
     panel.tooltip(
-        common.VizTooltipOptions().mode(common_model.TooltipDisplayMode.MULTI).sort(common_model.SortOrder.DESCENDING)
+        common.VizTooltipOptions()
+        .mode(common_model.TooltipDisplayMode.MULTI)
+        .sort(common_model.SortOrder.DESCENDING)
+        .hide_zeros(True)
     )
     for ref, query in _refs(signal):
         panel.with_target(_target(query, ref))
         if query.unit:
-            panel.override_by_query(ref, [_set("unit", query.unit), _set("custom.axisPlacement", "right"), _dashed()])
+            panel.override_by_query(
+                ref,
+                [fields.option("unit", query.unit), fields.option("custom.axisPlacement", "right"), fields.dashed()],
+            )
     return _dress(panel, signal)
 
 
@@ -95,17 +94,11 @@ def stats(signal: Signal, colour_of: Mapping[str, str], *, link: str = "") -> st
     panel.color_scheme(dashboard.FieldColor().mode(model.FieldColorModeId.THRESHOLDS))
     for ref, query in _refs(signal):
         panel.with_target(_target(query, ref))
-        properties = [_set("unit", query.unit)] if query.unit else []
+        properties = [fields.option("unit", query.unit)] if query.unit else []
         if query.name in colour_of:
-            properties.append(_fixed(colour_of[query.name]))
+            properties += [fields.fixed(colour_of[query.name]), fields.option("decimals", 0)]
         if query.limits:
-            yellow, red = query.limits
-            steps = [
-                {"color": "green", "value": None},
-                {"color": "yellow", "value": yellow},
-                {"color": "red", "value": red},
-            ]
-            properties.append(_set("thresholds", {"mode": "absolute", "steps": steps}))
+            properties.append(fields.limits("green", *query.limits))
         if properties:
             panel.override_by_name(query.name, properties)
     if link:
@@ -123,8 +116,8 @@ def bars(signal: Signal) -> barchart.Panel:
         .display_mode(common_model.LegendDisplayMode.LIST)
         .placement(common_model.LegendPlacement.BOTTOM)
     )
-    for name, colour in PHASE_COLOURS.items():
-        panel.override_by_name(name, [_fixed(colour)])
+    for name, colour in colours.PHASES.items():
+        panel.override_by_name(name, [fields.fixed(colour)])
     for ref, query in _refs(signal):
         panel.with_target(_target(query, ref, instant=True))
     matrix = {
@@ -144,11 +137,11 @@ def heat(signal: Signal) -> heatmap.Panel:
     panel.color(
         heatmap.HeatmapColorOptions()
         .mode(heatmap_model.HeatmapColorMode.SCHEME)
-        .scheme("Purples")
+        .scheme(colours.NEUTRAL_SCHEME)
         .scale(heatmap_model.HeatmapColorScale.EXPONENTIAL)
         .exponent(0.5)
         .steps(64)
-        .fill("purple")
+        .fill(colours.NEUTRAL)
     )
     panel.filter_values(heatmap.FilterValueRange().le(1e-9)).tooltip(
         heatmap.HeatmapTooltip().mode(common_model.TooltipDisplayMode.SINGLE).y_histogram(True)
@@ -166,13 +159,22 @@ def rows(signal: Signal, key: str, key_title: str, sort_by: str, links: Mapping[
     for position, (ref, query) in enumerate(_refs(signal), start=1):
         panel.with_target(_target(query, ref, instant=True))
         names[f"Value #{ref}"], order[f"Value #{ref}"] = query.name, position
-        if query.unit:
-            panel.override_by_name(query.name, [_set("unit", query.unit)])
-    gauge = _set("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})
-    panel.override_by_name(sort_by, [gauge, _set("color", {"mode": "fixed", "fixedColor": "purple"}), _set("min", 0)])
+        properties = [fields.option("unit", query.unit)] if query.unit else []
+        if query.limits:
+            properties += [
+                fields.limits("text", *query.limits),
+                fields.option("custom.cellOptions", {"type": "color-text"}),
+            ]
+            properties.append(fields.option("color", {"mode": "thresholds"}))
+        if properties:
+            panel.override_by_name(query.name, properties)
+    gauge = fields.option("custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"})
+    panel.override_by_name(sort_by, [gauge, fields.fixed(colours.NEUTRAL), fields.option("min", 0)])
     if links:
         built = [dashboard.DashboardLink(title).url(url).build() for title, url in links.items()]
-        panel.override_by_name(key_title, [_set("links", [{"title": link.title, "url": link.url} for link in built])])
+        panel.override_by_name(
+            key_title, [fields.option("links", [{"title": link.title, "url": link.url} for link in built])]
+        )
     panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     organize = {
         "excludeByName": {"Time": True},
@@ -221,20 +223,3 @@ def _target(query: Query, ref: str, *, instant: bool = False) -> prometheus.Data
     if instant:
         return target.instant().format(prometheus_model.PromQueryFormat.TABLE)
     return target.range().exemplar(query.exemplar)
-
-
-def _set(name: str, value: object) -> model.DynamicConfigValue:
-    return model.DynamicConfigValue(id_val=name, value=value)
-
-
-def _fixed(colour: str) -> model.DynamicConfigValue:
-    return _set("color", {"mode": "fixed", "fixedColor": colour})
-
-
-def _dashed() -> model.DynamicConfigValue:
-    return _set("custom.lineStyle", {"fill": "dash", "dash": [6, 4]})
-
-
-def _thresholds(limit: float) -> dashboard.ThresholdsConfig:
-    steps = [model.Threshold(color="transparent"), model.Threshold(value=limit, color="red")]
-    return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)

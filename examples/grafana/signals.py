@@ -22,6 +22,11 @@ UNHAPPY = f"{FAILURES}|{semconv.Outcome.CANCELLED}"
 
 HUNG_SECONDS = 60.0
 """From this age on a call that should be quick surely hangs; rules.yaml says the same."""
+SLOW_SECONDS = 1.0
+"""A P99 that rules.yaml alerts on."""
+FAILED_LIMITS = (0.01, 0.05)
+"""Shares of failed calls; rules.yaml alerts on the second."""
+ZOOM = "Drag over the bad minutes in *Time by phase*: this panel follows the time range."
 
 UNUSED_ON_PURPOSE: dict[str, str] = {}
 """Metrics that no panel shows, each with the reason. A metric in neither place fails a test."""
@@ -104,16 +109,26 @@ CULPRIT = Signal(
     queries=_culprits(),
 )
 HEALTH = Signal(
-    title="Failing or hung now",
+    title="How bad is it now?",
     what=(
-        "*Failed*: share of calls that ended in an error or a time-out. *Stalled*: open calls older than the stall "
-        "threshold. *Oldest*: age of the oldest open call that is not a blocking query."
+        "*P99*: 99 of 100 calls were faster (no blocking queries). *Failed*: share of calls that ended in an error or a "
+        "time-out. *Stalled*: open calls older than the stall threshold, blocking queries beyond their wait included. "
+        "*Oldest*: age of the oldest open call that is not a blocking query."
     ),
-    high="callers see errors (failed), or wait for an answer that may never come (stalled, oldest).",
-    next="the dashboard *Hung calls and failures* (click a value).",
+    high=(
+        "callers wait (P99), see errors (failed), or wait for an answer that may never come (stalled, oldest). A call "
+        "that hangs is in no share and no P99: it has not ended."
+    ),
+    next="P99: the shares beside it. The others: the dashboard *Hung calls and failures* (click a value).",
     unit="short",
     queries=(
-        Query(_failed_share(q.ALL_CALLS, q.INTERVAL), "Failed", unit="percentunit", limits=(0.01, 0.05)),
+        Query(
+            q.quantile(0.99, q.total(q.rate(f"{q.DURATION}_bucket", q.CALLS), "le")),
+            "P99",
+            unit="s",
+            limits=(SLOW_SECONDS / 4, SLOW_SECONDS),
+        ),
+        Query(_failed_share(q.ALL_CALLS, q.INTERVAL), "Failed", unit="percentunit", limits=FAILED_LIMITS),
         Query(
             q.or_zero(f"sum({q.STALLED}{{{q.ALL_CALLS}}})", q.total(q.rate(q.OPERATIONS, q.ALL_CALLS))),
             "Stalled",
@@ -147,7 +162,7 @@ MEAN_CALL = Signal(
     title="Mean call by phase, one bar per operation",
     what="The average call of each operation over the time range, taken apart. Blocking queries are left out.",
     high="the longest bar is the slowest operation; its widest colour is why.",
-    next="*Operations*: a slow operation that is rare costs little. Choose it there to see only it.",
+    next=f"*Operations*: a slow operation that is rare costs little. Choose it there to see only it. {ZOOM}",
     unit="s",
     queries=(
         Query(
@@ -196,7 +211,7 @@ TOP_OPERATIONS = Signal(
         "*Time spent* is calls times duration: what there is to gain. High by *Calls* it wants a cache or a blocking "
         "query; high by *P99* it wants a look at its phases."
     ),
-    next="click an operation: this dashboard, its hung calls, or its slowest traces, for that operation alone.",
+    next=f"click an operation: this dashboard, its hung calls, or its slow traces, for that operation alone. {ZOOM}",
     unit="s",
     queries=(
         Query(q.total(q.rate(f"{q.DURATION}_sum", q.CALLS, q.RANGE), q.OPERATION), "Time spent per second"),
@@ -205,6 +220,6 @@ TOP_OPERATIONS = Signal(
             q.quantile(0.99, q.total(q.rate(f"{q.DURATION}_bucket", q.CALLS, q.RANGE), "le", q.OPERATION)),
             "P99",
         ),
-        Query(_failed_share(q.CALLS, q.RANGE, q.OPERATION), "Failed", unit="percentunit"),
+        Query(_failed_share(q.CALLS, q.RANGE, q.OPERATION), "Failed", unit="percentunit", limits=FAILED_LIMITS),
     ),
 )

@@ -64,6 +64,14 @@ def test_the_first_row_names_the_culprit(question: Question, boards: list[Dashbo
     assert consul + network + own == pytest.approx(1)
 
 
+def test_the_first_row_says_how_bad_it_is(question: Question, boards: list[Dashboard], stage: Stage) -> None:
+    p99, failed, stalled, oldest = (question.ask(find(boards, "How bad", ref))[0].last for ref in "ABCD")
+    assert within(p99, stage.story.new_p99)  # of both releases: one call in a hundred is enough
+    assert 0 < failed < stage.story.new_failed_share[1]
+    assert stalled >= 1
+    assert oldest > question.window.end - question.window.start
+
+
 def test_the_stacks_are_topped_by_what_was_injected(question: Question, boards: list[Dashboard], stage: Stage) -> None:
     assert top(question.ask(find(boards, "Time by phase")), "consul_phase") == stage.story.top_phase
     assert top(question.ask(find(boards, "Local delay")), "consul_local_delay_cause") == stage.story.top_cause

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from examples.grafana import signals
 from tests.dashboards.grafana import Choice, Dashboard, Expander, Window, targets
 from tests.dashboards.harness import everything
 from tests.dashboards.test_static import strangers
@@ -55,6 +56,15 @@ def test_each_alert_has_a_page(alerts: dict[str, Any]) -> None:
     assert {alert.lower() for alert in alerts} == anchors
     for name, rule in alerts.items():
         assert rule["annotations"]["runbook"] == f"docs/runbook.md#{name.lower()}"
+
+
+def test_the_dashboards_turn_red_where_the_alerts_fire(alerts: dict[str, Any]) -> None:
+    for name, limit in (
+        ("ConsulCallHung", signals.HUNG_SECONDS),
+        ("ConsulCallsSlow", signals.SLOW_SECONDS),
+        ("ConsulCallsFailing", signals.FAILED_LIMITS[1]),
+    ):
+        assert re.search(rf"> {limit:g}\s", alerts[name]["expr"] + "\n"), name
 
 
 def test_the_rules_use_declared_metrics() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 
@@ -73,6 +74,15 @@ def test_panels_have_ids_and_do_not_overlap(board: Dashboard) -> None:
         )
         assert apart, (first, second)
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in board["panels"])
+
+
+@PER_BOARD
+def test_links_lead_to_dashboards_and_variables_that_are_there(board: Dashboard) -> None:
+    variables = {one["uid"]: {variable["name"] for variable in one["templating"]["list"]} for one in BOARDS}
+    for uid, query in re.findall(r'"/d/([\w-]+)\?([^"]*)"', json.dumps(board)):
+        assert set(re.findall(r"var-(\w+)=|\$\{(\w+):queryparam\}", query)) <= {
+            pair for name in variables[uid] for pair in ((name, ""), ("", name))
+        }
 
 
 @pytest.mark.parametrize("panel", PANELS)

@@ -1,7 +1,7 @@
 // Draws one dashboard: its JSON, and the answers to its queries, both in window.PICTURE (see render.py).
 // Panel frames, time series and stats are Grafana's own components; bars, the heatmap and tables are in charts.jsx,
 // because Grafana does not publish the first two, and its table does not run outside Grafana.
-import { createDataFrame, createTheme, dateTime, EventBusSrv, FieldType, getDisplayProcessor, ThemeContext } from '@grafana/data';
+import { createDataFrame, createTheme, dateTime, EventBusSrv, FieldType, getDisplayProcessor, stringToJsRegex, ThemeContext } from '@grafana/data';
 import { BigValue, GlobalStyles, PanelChrome, PanelContextProvider, TimeSeries } from '@grafana/ui';
 import React from 'react';
 import { createRoot } from 'react-dom/client';
@@ -21,12 +21,13 @@ const timeRange = { from: dateTime(range[0] * 1000), to: dateTime(range[1] * 100
 
 const legend = (format, labels) => format.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, name) => labels[name] ?? '').trim();
 
-// What Grafana's applyFieldOverrides does, for the three matchers the dashboards use.
+// What Grafana's applyFieldOverrides does, for the matchers the dashboards use.
 function dress(field, panel, refId, index) {
   const { defaults, overrides } = panel.fieldConfig;
   const config = structuredClone(defaults);
   for (const { matcher, properties } of overrides) {
     const hit = (matcher.id === 'byName' && matcher.options === field.name)
+      || (matcher.id === 'byRegexp' && stringToJsRegex(matcher.options).test(field.name))
       || (matcher.id === 'byFrameRefID' && matcher.options === refId);
     for (const { id, value } of hit ? properties : []) {
       if (id.startsWith('custom.')) {
@@ -87,7 +88,7 @@ function Lines({ panel, width, height }) {
           const numbers = field.values.filter((value) => !Number.isNaN(value));
           return (
             <div key={row}>
-              <i style={{ background: field.display(0).color }} /><span>{field.name}</span>
+              <i style={{ background: field.display(numbers.at(-1)).color }} /><span>{field.name}</span>
               {['mean', 'max', 'lastNotNull'].map((calc) => <b key={calc}>{text(field, REDUCE[calc](numbers))}</b>)}
             </div>
           );
@@ -131,8 +132,12 @@ function Rows({ panel }) {
 
 const Nothing = () => <div className="nothing">Traces come from Tempo, which is not part of this picture.</div>;
 
+// The traces' panel, the last one, is drawn as a strip: render.py reckons with it.
+const silent = (panel) => panel.type === 'table' && !answers[`${panel.id}/A`];
+const rows = (panel) => (silent(panel) ? 2 : panel.gridPos.h);
+
 function body(panel) {
-  if (panel.type === 'table' && !answers[`${panel.id}/A`]) return Nothing;
+  if (silent(panel)) return Nothing;
   return { timeseries: Lines, stat: Stats, table: Rows, barchart: Bars, heatmap: Heatmap }[panel.type];
 }
 
@@ -144,7 +149,8 @@ function Board() {
       <div id="board" style={{ width: WIDTH }}>
         <header><h1>{board.title}</h1><span>{board.description}</span></header>
         {board.panels.map((panel) => {
-          const { x, y, w, h } = panel.gridPos;
+          const { x, y, w } = panel.gridPos;
+          const h = rows(panel);
           const Body = body(panel);
           const box = { left: MARGIN + x * unit, top: HEADER + y * (CELL + GAP), width: w * unit - GAP, height: h * (CELL + GAP) - GAP };
           return (
@@ -155,7 +161,7 @@ function Board() {
             </section>
           );
         })}
-        <footer style={{ top: HEADER + Math.max(...board.panels.map(({ gridPos: { y, h } }) => y + h)) * (CELL + GAP), height: FOOTER }}>{caption}</footer>
+        <footer style={{ top: HEADER + Math.max(...board.panels.map((panel) => panel.gridPos.y + rows(panel))) * (CELL + GAP), height: FOOTER }}>{caption}</footer>
       </div>
     </ThemeContext.Provider>
   );

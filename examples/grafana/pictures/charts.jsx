@@ -2,7 +2,15 @@
 import { getValueFormat } from '@grafana/data';
 import React, { useEffect, useRef } from 'react';
 
-const seconds = (value) => { const { text, suffix } = getValueFormat('s')(value, value < 0.01 ? 2 : 1); return text + (suffix ?? ''); };
+const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+
+const viridis = (share) => {
+  const at = Math.min(share, 1) * (VIRIDIS.length - 1);
+  const [low, high] = [VIRIDIS[Math.floor(at)], VIRIDIS[Math.ceil(at)]];
+  return `rgb(${low.map((value, index) => Math.round(value + (high[index] - value) * (at % 1))).join(' ')})`;
+};
+
+const seconds = (value, decimals = value < 0.01 ? 2 : 1) => { const { text, suffix } = getValueFormat('s')(value, decimals); return text + (suffix ?? ''); };
 
 const colourOf = (panel, theme, name) => {
   const found = panel.fieldConfig.overrides.find(({ matcher }) => matcher.options === name);
@@ -53,7 +61,7 @@ export function Heatmap({ panel, width, height, answers, range, theme }) {
   const shown = cells.slice(first, last + 1);
   const most = Math.max(...shown.flat());
   useEffect(() => {
-    const [left, bottom, top] = [62, 24, 10];
+    const [left, bottom, top] = [72, 24, 10];
     const scale = window.devicePixelRatio;
     const pen = canvas.current.getContext('2d');
     canvas.current.width = width * scale;
@@ -65,13 +73,12 @@ export function Heatmap({ panel, width, height, answers, range, theme }) {
       const upper = height - bottom - (index + 1) * high;
       row.forEach((value, column) => {
         if (value <= 1e-9) return;
-        const weight = Math.sqrt(value / most);
-        pen.fillStyle = `hsl(${278 - 10 * weight} ${40 + 45 * weight}% ${22 + 55 * weight}%)`;
+        pen.fillStyle = viridis(Math.sqrt(value / most));
         pen.fillRect(left + column * wide, upper, wide - 0.6, high - 1);
       });
       pen.fillStyle = theme.colors.text.secondary;
       pen.textAlign = 'right';
-      pen.fillText(seconds(buckets[first + index].le), left - 8, upper + 4);
+      pen.fillText(seconds(buckets[first + index].le, null), left - 8, upper + 4);
     });
     pen.textAlign = 'center';
     for (let mark = 1; mark < 5; mark += 1) {
@@ -88,7 +95,10 @@ const shown = (field, value) => {
   return `${prefix ?? ''}${text}${suffix ?? ''}`;
 };
 
-// A table whose column `gauge` has bars.
+const coloured = ({ config, display }, value) =>
+  (config.custom?.cellOptions?.type === 'color-text' && !Number.isNaN(value) ? { color: display(value).color } : {});
+
+// A table whose column `gauge` has bars; columns with limits have coloured text.
 export function Sheet({ fields, gauge, theme }) {
   const [keys, ...columns] = fields;
   return (
@@ -99,8 +109,8 @@ export function Sheet({ fields, gauge, theme }) {
           <tr key={key}>
             <td style={keys.config.links ? { color: theme.colors.text.link } : {}}>{key}</td>
             {columns.map((field) => (
-              <td key={field.name}>
-                {field.name === gauge && <i style={{ width: `${(70 * field.values[row]) / Math.max(...field.values)}%`, background: theme.visualization.getColorByName('purple') }} />}
+              <td key={field.name} style={coloured(field, field.values[row])}>
+                {field.name === gauge && <i style={{ width: `${(70 * field.values[row]) / Math.max(...field.values)}%`, background: field.config.color.fixedColor }} />}
                 {shown(field, field.values[row])}
               </td>
             ))}

@@ -59,6 +59,11 @@ def _machine() -> str:
     return "arm64" if os.uname().machine in {"aarch64", "arm64"} else "x64"
 
 
+def _height(panel: Dashboard) -> int:
+    """In rows of the grid; the traces' panel, which has no data here, is a strip (as in app.jsx)."""
+    return 2 if panel["datasource"]["type"] == "tempo" else int(panel["gridPos"]["h"])
+
+
 def draw(board: Dashboard, data: dict[str, Any], window: Window, caption: str, work: Path) -> Path:
     """One PNG."""
     picture = {
@@ -70,7 +75,7 @@ def draw(board: Dashboard, data: dict[str, Any], window: Window, caption: str, w
     text = json.dumps(picture).replace("</", "<\\/")
     page = (HERE / "page.html").read_text("utf-8").replace('"@PICTURE@"', text)
     (work / "page.html").write_text(page, "utf-8")
-    rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"])
+    rows = max(panel["gridPos"]["y"] + _height(panel) for panel in board["panels"])
     target = IMAGES / f"{board['uid']}.png"
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
