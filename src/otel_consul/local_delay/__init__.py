@@ -33,8 +33,10 @@ from __future__ import annotations
 
 import os
 import weakref
+from threading import get_ident
 from typing import Any, Protocol
 
+from otel_consul.local_delay.callers import CallerClocks
 from otel_consul.local_delay.calls import TaskDelay, ThreadDelay
 from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
@@ -64,7 +66,9 @@ class LocalDelay:
         self._pauses = Pauses()
         self._watches: dict[int, LoopWatch] = {}
         """By id(loop)."""
-        self._probe = Probe(background, self._watching)
+        self._clocks = CallerClocks()
+        self._latest = self._clocks.latest
+        self._probe = Probe(background, self._watching, self._clocks)
         self._pauses.start()
         background.add(self._probe)
         _live.add(self)
@@ -74,7 +78,8 @@ class LocalDelay:
         watch = self._watch() if in_task else None
         if watch is None:
             self._probe.wanted = True
-            clock.delay = ThreadDelay(self._pauses, self._probe)
+            ident = get_ident()
+            clock.delay = ThreadDelay(self._pauses, self._probe, self._latest.get(ident) or self._clocks.read(ident))
         else:
             clock.delay = TaskDelay(self._pauses, self._probe, watch)
 
