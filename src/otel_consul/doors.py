@@ -11,6 +11,8 @@ import inspect
 import weakref
 from typing import Any
 
+from opentelemetry.context import get_current
+
 from otel_consul import stacks
 from otel_consul.observation import Observation
 
@@ -66,7 +68,7 @@ class _Held:
 async def _awaited(call: Observation, held: _Held) -> Any:
     call.waiter = stacks.task()
     call.bound_by_task()
-    call.begin(in_task=True)
+    call.begin(get_current(), in_task=True)
     try:
         result = await held.awaitable
     except BaseException as exc:

@@ -90,7 +90,8 @@ class Delay:
     def total(self, clock: Clock, *, answered: bool) -> list[float] | None:
         """Seconds by `LocalDelay` of a call that has just ended, None if nothing was lost."""
         end = clock.last
-        gc = self._pauses.until(end) - self._paused
+        pauses = self._pauses
+        gc = (pauses.until(end) if pauses.began else pauses.total) - self._paused
         if end - clock.started > SHORT:
             self._explain(clock, end, answered=answered)
             if (self.event_loop or self.gil) and not self._is_sure(clock.started, end):
