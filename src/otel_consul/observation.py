@@ -84,8 +84,8 @@ class Observation(Clock):
 
     # --- the start ------------------------------------------------------------------------------------------------
 
-    def begin(self, context: Context, in_task: bool = False) -> None:  # noqa: FBT002 -- keywords cost half a call more
-        """The work starts now, in `context`, the current one: in this thread, or in this task at its first step."""
+    def begin(self, context: Context, task: Any = None) -> None:
+        """The work starts now, in `context`, the current one: in this thread, or in `task` at its first step."""
         try:
             recorder, plan, kind = self.recorder, self.plan, self.kind
             self.start_ns = start_ns = time_ns()
@@ -107,7 +107,7 @@ class Observation(Clock):
             elif recorder.suppress_http_keys:
                 context = Context({**context, **recorder.suppress_http_keys})
             if recorder.local_delay is not None:
-                recorder.local_delay.call_started(self, in_task)
+                recorder.local_delay.call_started(self, task)
             self.context = context
             recorder.registry[self] = None  # not before: whoever finds a call there may end its span
             background = recorder.background  # what Background.nudge does
