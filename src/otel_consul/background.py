@@ -59,8 +59,10 @@ class Background:
 
     def _reset(self) -> None:
         """No thread runs."""
-        self._asleep = True
-        self._nudged = False
+        self.asleep = True
+        """Whether a call must `rouse` the thread."""
+        self.nudged = False
+        """Whether a call has started since the thread last looked."""
         self.due = inf
         self.woke = 0.0
         self._ended: Callable[[float], None] | None = None
@@ -79,9 +81,9 @@ class Background:
 
     def nudge(self) -> None:
         """A call starts: see that the jobs run. Never blocks, never raises."""
-        self._nudged = True  # before looking: the thread looks at this once more after it says that it sleeps
-        if self._asleep:
-            self._rouse()
+        self.nudged = True  # before looking: the thread looks at this once more after it says that it sleeps
+        if self.asleep:
+            self.rouse()
 
     def hurry(self) -> None:
         """As `nudge`, but see to it at once, whatever the thread waits for. Costs several microseconds."""
@@ -92,7 +94,7 @@ class Background:
         """End the thread; wait for that, but only `patience` seconds. Nothing runs from then on."""
         self._stopped = True
         self._jobs = ()
-        self._asleep = False
+        self.asleep = False
         _release(self._wake)
         if self._ended is not None:
             self._ended(patience)
@@ -104,11 +106,12 @@ class Background:
 
     # --- the call's side -----------------------------------------------------------------------------------------
 
-    def _rouse(self) -> None:
+    def rouse(self) -> None:
+        """Wake the thread, or start it."""
         if not self._jobs or not self._starting.acquire(blocking=False):  # another call is at it
             return
         try:
-            self._asleep = False
+            self.asleep = False
             if self.rousing is not None:
                 self.rousing()
             if self._ended is None:
@@ -116,7 +119,7 @@ class Background:
             else:
                 _release(self._wake)
         except RuntimeError:  # no more threads to be had, or the interpreter is ending
-            self._asleep = True
+            self.asleep = True
         finally:
             self._starting.release()
 
@@ -125,15 +128,15 @@ class Background:
     def _run(self) -> None:
         try:
             while not self._stopped:
-                nudged, self._nudged = self._nudged, False
+                nudged, self.nudged = self.nudged, False
                 seconds = self._round(nudged=nudged)
                 self._wait(self._linger if seconds is None else max(seconds, 0.0))
                 if seconds is not None or self._wanted():
                     continue
-                self._asleep = True
+                self.asleep = True
                 if not self._wanted():
                     self._wait(None)
-                self._asleep = False
+                self.asleep = False
         finally:
             if not self._stopped:  # a job's fault under `guard.strict`
                 self._reset()
@@ -144,7 +147,7 @@ class Background:
         self.woke = perf_counter()
 
     def _wanted(self) -> bool:
-        return self._nudged or self._stopped
+        return self.nudged or self._stopped
 
     def _round(self, *, nudged: bool) -> float | None:
         """Run what is due; the seconds until the next is, None if nothing will be before the next nudge."""

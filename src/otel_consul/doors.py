@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import weakref
+from types import CoroutineType
 from typing import Any
+from weakref import ref
+
+from opentelemetry.context import get_current
 
 from otel_consul import stacks
 from otel_consul.observation import Observation
@@ -23,7 +26,7 @@ def watch(call: Observation, result: Any) -> bool:
         result.addBoth(lambda value: _fired(call, value))
     else:
         return False
-    call.keeper = weakref.ref(result, lambda _: call.abandon())
+    call.keeper = ref(result, lambda _: call.abandon())
     call.waiter, call.origin = stacks.nobody, stacks.place()
     return True
 
@@ -40,7 +43,7 @@ def with_callback(
 
 def lazily(call: Observation, awaitable: Any) -> Any:
     """A coroutine that gives what `awaitable` does and observes it meanwhile; what is not awaitable is left alone."""
-    if not inspect.isawaitable(awaitable):
+    if type(awaitable) is not CoroutineType and not inspect.isawaitable(awaitable):
         return awaitable
     call.origin = stacks.place()
     coroutine: Any = _awaited(call, _Held(awaitable))
@@ -64,9 +67,10 @@ class _Held:
 
 
 async def _awaited(call: Observation, held: _Held) -> Any:
-    call.waiter = stacks.task()
+    task = stacks.task()
+    call.waiter = stacks.nobody if task is None else ref(task)
     call.bound_by_task()
-    call.begin(in_task=True)
+    call.begin(get_current(), task)
     try:
         result = await held.awaitable
     except BaseException as exc:

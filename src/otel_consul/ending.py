@@ -52,7 +52,8 @@ def finish(call: Observation, exc: BaseException | None) -> None:
     call.times[phase] += now - call.last
     call.last = now
     elapsed = now - call.started
-    call.keeper = None
+    if call.keeper is not None:
+        call.keeper = None
     attributes: dict[str, Any] = {}
     found: Mapping[str, str] = {}
     leaderless, contact, late = False, None, 0.0
@@ -149,10 +150,17 @@ def _record(
     recorder, plan = call.recorder, call.plan
     operation = plan.operation
     settings, totals = recorder.settings, recorder.totals
-    local = None if call.delay is None else _local_delay(call)
+    local = None
+    delay = call.delay
+    if delay is not None:
+        call.delay = None
+        try:
+            local = delay.total(call, answered=call.answer is not None)
+        except Exception:  # noqa: BLE001 -- the rest of what is known is still worth exporting
+            guard.fault("summing up local delay")
     failed = ending is not FINE and ending.outcome in FAILURES
     if failed and plan.spans == "errors":
-        call.span = recorder.tracer.start_span(
+        call.span = recorder.start_span(
             plan.operation.name, call.context, SpanKind.CLIENT, call.attributes, start_time=call.start_ns
         )
     span = call.span
@@ -172,7 +180,7 @@ def _record(
             _run_response_hook(settings.response_hook, call, call.hooked)
         point = plan.fine if ending is FINE else plan.duration_attributes(ending.outcome, ending.error_type)
         recorder.duration.record(elapsed, point, call.context)
-        totals.journal.append(
+        recorder.finished(
             (
                 plan.series,
                 call.times if settings.phases else None,
@@ -184,20 +192,11 @@ def _record(
                 contact if operation.read else None,
             )
         )
-        if len(totals.journal) > LONG:
+        if len(totals.finished) > LONG:
             totals.fold()
     finally:
         span.end(call.start_ns + int(elapsed * 1e9))
         call.answer = call.hooked = None  # a timer of the transport's may hold on to this call for minutes
-
-
-def _local_delay(call: Observation) -> list[float] | None:
-    delay, call.delay = call.delay, None
-    try:
-        return delay.total(call, answered=call.answer is not None)  # type: ignore[no-any-return]
-    except Exception:  # noqa: BLE001 -- the rest of what is known is still worth exporting
-        guard.fault("summing up local delay")
-        return None
 
 
 def _measured(call: Observation, attributes: dict[str, Any], local: list[float] | None, elapsed: float) -> None:
@@ -205,7 +204,7 @@ def _measured(call: Observation, attributes: dict[str, Any], local: list[float] 
     if call.recorder.settings.phases:
         other = elapsed
         for name, seconds in zip(PHASE_NAMES, call.times):  # noqa: B905 -- all but `other`; `strict=` costs a dict
-            if seconds and seconds >= PHASE_FLOOR:
+            if seconds >= PHASE_FLOOR:
                 attributes[name] = seconds
                 other -= seconds
         if other >= PHASE_FLOOR or other * 100 > elapsed:

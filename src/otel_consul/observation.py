@@ -6,6 +6,8 @@ them. None of them raises. Whoever ends a call first ends it: the second is igno
 
 from __future__ import annotations
 
+from sys import modules
+from threading import get_ident
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,9 +18,8 @@ from otel_consul import deadlines, guard, hooks, stacks
 from otel_consul.ending import finish, finish_abandoned
 from otel_consul.params import Query, hold
 from otel_consul.phases import CURRENT, Clock
-from otel_consul.plans import Plan
+from otel_consul.plans import Kind, Plan
 from otel_consul.semconv import Deadline, Phase
-from otel_consul.totals import Forgotten
 from otel_consul.transports.limits import Limits
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 DECODE: Final = Phase.DECODE
 OTHER: Final = Phase.OTHER
 NO_DEADLINE: Final = Deadline.NONE
+CLIENT: Final = SpanKind.CLIENT
 GIVEN: Final[dict[str, Any]] = {}
 """Stands for start attributes that the span has."""
 SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
@@ -66,15 +68,15 @@ class Observation(Clock):
         recorder: Recorder,
         client: Client,
         plan: Plan,
+        kind: Kind,
         query: Query,
-        limits: Limits,
         attributes: dict[str, Any],
     ) -> None:
         self.recorder = recorder
         self.client = client
         self.plan = plan
+        self.kind = kind
         self.query = query
-        self.limits = limits
         self.attributes = attributes
         # what Clock.__init__ does
         self.phase = OTHER
@@ -82,20 +84,18 @@ class Observation(Clock):
 
     # --- the start ------------------------------------------------------------------------------------------------
 
-    def begin(self, in_task: bool = False) -> None:  # noqa: FBT002 -- a call without keywords is half as dear
-        """The work starts now: in this thread, or in this task at its first step."""
+    def begin(self, context: Context, task: Any = None) -> None:
+        """The work starts now, in `context`, the current one: in this thread, or in `task` at its first step."""
         try:
-            recorder, plan = self.recorder, self.plan
+            recorder, plan, kind = self.recorder, self.plan, self.kind
             self.start_ns = start_ns = time_ns()
             self.started = self.last = perf_counter()
-            limits = self.limits
-            recorder.totals.journal.append(plan.started(limits.deadline))
+            recorder.begun(kind.started)
             if self.waiter is None:
-                self.waiter = stacks.thread()
-            context = get_current()
+                self.waiter = get_ident() if "gevent" not in modules else stacks.thread()
             if plan.spans == "all":
-                self.span = span = recorder.tracer.start_span(
-                    plan.operation.name, context, SpanKind.CLIENT, self.attributes, start_time=start_ns
+                self.span = span = recorder.start_span(
+                    plan.operation.name, context, CLIENT, self.attributes, start_time=start_ns
                 )
                 self.attributes = GIVEN  # the span has its own copy; an open call should be small
                 if recorder.on_first_span is not None and span.is_recording():
@@ -107,11 +107,14 @@ class Observation(Clock):
             elif recorder.suppress_http_keys:
                 context = Context({**context, **recorder.suppress_http_keys})
             if recorder.local_delay is not None:
-                recorder.local_delay.call_started(self, in_task)
+                recorder.local_delay.call_started(self, task)
             self.context = context
             recorder.registry[self] = None  # not before: whoever finds a call there may end its span
-            recorder.nudge()
-            if limits.deadline == NO_DEADLINE:
+            background = recorder.background  # what Background.nudge does
+            background.nudged = True
+            if background.asleep:
+                background.rouse()
+            if kind.limits.deadline == NO_DEADLINE:
                 recorder.advice.give(self)
             self._token = attach(context)
             self._previous_clock = CURRENT.get()
@@ -146,14 +149,16 @@ class Observation(Clock):
     def forget(self) -> None:
         """Undo `begin`: the transport only made a coroutine, nothing has started. A span that never ends leaves nothing."""
         if self.recorder.registry.close(self):
-            self.recorder.totals.append(Forgotten(self.plan.started(self.limits.deadline)))
+            self.recorder.totals.forget(self.kind.started)
         self.release()
 
     def bound_by_task(self) -> None:
         """Take an enclosing `asyncio.timeout` into account: it stops this call whatever the transport allows."""
-        if self.limits.deadline != Deadline.TOTAL and (left := deadlines.remaining()) is not None:
-            self.limits = Limits(Deadline.TOTAL, self.limits.connect, self.limits.read, left)
-            self.attributes.update(self.limits.attributes)
+        set_on_client = self.limits
+        if set_on_client.deadline != Deadline.TOTAL and (left := deadlines.remaining()) is not None:
+            limits = Limits(Deadline.TOTAL, set_on_client.connect, set_on_client.read, left)
+            self.kind = Kind(self.plan, limits)
+            self.attributes.update(limits.attributes)
 
     # --- the answer -----------------------------------------------------------------------------------------------
 
@@ -165,10 +170,10 @@ class Observation(Clock):
     def answered(self, *args: Any, **kwargs: Any) -> Any:
         """The transport has the answer; what remains is the client's decoding."""
         try:
-            delay = self.delay
-            if delay is not None:
-                delay.received(self)
-            self.mark(DECODE)
+            if self.phase != DECODE:  # else the transport has said so
+                if self.delay is not None:
+                    self.delay.received(self)
+                self.mark(DECODE)
             self.answer = args[0] if args else next(iter(kwargs.values()))
         except Exception:  # noqa: BLE001
             guard.fault("reading an answer")
@@ -210,6 +215,11 @@ class Observation(Clock):
                 finish_abandoned(self)
         except Exception:  # noqa: BLE001
             guard.fault("abandoning a call")
+
+    @property
+    def limits(self) -> Limits:
+        """The time-outs in force."""
+        return self.kind.limits
 
     # --- while it is open -----------------------------------------------------------------------------------------
 

@@ -20,8 +20,21 @@ _MOST_LIMITS: Final = 64
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
+class Kind:
+    """The calls of one plan that have the same time-outs."""
+
+    __slots__ = ("attributes", "limits", "started")
+
+    def __init__(self, plan: Plan, limits: Limits) -> None:
+        self.limits = limits
+        self.attributes: dict[str, Any] = {**plan.start_attributes, **limits.attributes}
+        """Their start attributes, but for what the path names."""
+        self.started: Started = plan.totals.started(plan.operation.name, plan.blocking, limits.deadline)
+        """Counts them."""
+
+
 class Plan:
-    """One kind of call: an operation with its mode and options, to one server."""
+    """One operation with its mode and options, to one server."""
 
     def __init__(self, operation: Operation, blocking: bool, excluded: bool) -> None:
         self.operation = operation
@@ -38,17 +51,15 @@ class Plan:
         self.fine: dict[str, Any] = {}
         """`duration_attributes` of a call that went well."""
         self._duration_attributes: dict[tuple[str, str | None], dict[str, Any]] = {}
-        self._start_attributes: dict[Limits, dict[str, Any]] = {}
-        self._started: dict[str | None, Started] = {}
+        self.kinds: dict[Limits, Kind] = {}
+        """Those made so far; `kind` makes more."""
 
-    def attributes(self, limits: Limits) -> dict[str, Any]:
-        """The start attributes of a call with these time-outs; the caller's own to add to."""
-        attributes = self._start_attributes.get(limits)
-        if attributes is None:
-            attributes = {**self.start_attributes, **limits.attributes}
-            if len(self._start_attributes) < _MOST_LIMITS:
-                self._start_attributes[limits] = attributes
-        return attributes.copy()
+    def kind(self, limits: Limits) -> Kind:
+        """The calls with these time-outs, to be found in `kinds` from now on."""
+        kind = Kind(self, limits)
+        if len(self.kinds) < _MOST_LIMITS:
+            kind = self.kinds.setdefault(limits, kind)
+        return kind
 
     def duration_attributes(self, outcome: str, error_type: str | None) -> dict[str, Any]:
         """The attributes of the duration's data point."""
@@ -59,13 +70,6 @@ class Plan:
                 attributes[semconv.ERROR_TYPE] = error_type
             self._duration_attributes[outcome, error_type] = attributes
         return attributes
-
-    def started(self, deadline: str | None) -> Started:
-        """The count of calls of this kind with that deadline."""
-        started = self._started.get(deadline)
-        if started is None:
-            started = self._started[deadline] = self.totals.started(self.operation.name, self.blocking, deadline)
-        return started
 
 
 class Plans:

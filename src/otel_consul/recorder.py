@@ -64,10 +64,13 @@ class Recorder:
     def __init__(self, settings: Settings, tracer: Tracer, instruments: Instruments, *, old_names: bool) -> None:
         self.settings = settings
         self.tracer = tracer
+        self.start_span = tracer.start_span
         self.old_names = old_names
         self.duration = instruments.duration
         self.registry = Registry()
         self.totals = Totals(self.registry, settings.stall_threshold)
+        self.begun = self.totals.begun.append
+        self.finished = self.totals.finished.append
         self._plans = Plans(settings, self.totals, old_names=old_names)
         self._transports = discover()
         self._kinds: weakref.WeakKeyDictionary[type, Transport] = weakref.WeakKeyDictionary()
@@ -77,7 +80,6 @@ class Recorder:
         self._hooked = settings.request_hook is not None or settings.response_hook is not None
         self.cancel_reason = deadlines.reason
         self.background = Background(min(LINGER, settings.stall_threshold or LINGER))
-        self.nudge = self.background.nudge
         self.on_first_span: Callable[[], None] | None = None
         """Called when the first span that records has started: the program has made its tracer provider by then."""
         self.local_delay = LocalDelay(self.background) if settings.local_delay else None
@@ -140,7 +142,7 @@ class Recorder:
                 return method(*args, **kwargs)
             if wiring.kind.lazy:
                 return lazily(call, method(*args, **kwargs))
-            call.begin()
+            call.begin(context)
             try:
                 result = method(*args, **kwargs)
             except BaseException as exc:
@@ -174,19 +176,21 @@ class Recorder:
         if plan.excluded:
             return None
         in_force = wiring.kind.limits(http, params, kwargs)
-        attributes = plan.attributes(in_force)
+        kind = plan.kinds.get(in_force) or plan.kind(in_force)
+        attributes = kind.attributes.copy()
         if name and plan.name_attribute is not None:
             if self._capture_full:
                 attributes[plan.name_attribute] = name
             else:
                 self._add_name(plan.name_attribute, name, attributes)
-        if query.datacenter is not None:
-            attributes[semconv.DATACENTER] = query.datacenter
-        if plan.blocking:
-            attributes[semconv.WAIT] = hold(query)[0]
+        if params:
+            if query.datacenter is not None:
+                attributes[semconv.DATACENTER] = query.datacenter
+            if plan.blocking:
+                attributes[semconv.WAIT] = hold(query)[0]
         if wiring.generation != Generation.number:
             attributes[semconv.CLIENT_FORKED] = True
-        call = Observation(self, client, plan, query, in_force, attributes)
+        call = Observation(self, client, plan, kind, query, attributes)
         if in_force.deadline == semconv.Deadline.NONE:
             call.transport = wiring.kind.name
         if self._hooked:

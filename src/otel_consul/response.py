@@ -32,29 +32,50 @@ _WANTED: Final = frozenset(
 )
 _HEALTHY: Final = (False, 0.0)
 _NAMES: Final = tuple(sorted(_WANTED))
-_COMMON: Final = frozenset({"x-consul-index", "x-consul-knownleader", "x-consul-lastcontact"})
+_COMMON: Final = ("x-consul-index", "x-consul-knownleader", "x-consul-lastcontact")
 """What comes with nearly every read."""
-_RARER: Final = tuple(_WANTED - _COMMON)
+_MOST_SHAPES: Final = 256
+_shapes: Final[dict[tuple[Any, ...], tuple[str, ...]]] = {}
+"""By the names of an answer's headers: what `_shape` found. Consul sends the same few sets of names again and again."""
 
 
 def usual(headers: Any, attributes: dict[str, Any]) -> tuple[bool, float | None] | None:
-    """As `describe(read(headers), attributes)`, for requests' headers of a healthy read: in half the time.
+    """As `describe(read(headers), attributes)` for a healthy read, in a third of the time.
 
     None, and nothing added, where there is more to say than that.
     """
-    store = getattr(headers, "_store", None)
-    if type(store) is not OrderedDict or not store.keys().isdisjoint(_RARER):
+    if headers is None:
         return None
-    try:
-        index = store["x-consul-index"][1]
-        if store["x-consul-lastcontact"][1] != "0" or store["x-consul-knownleader"][1] != "true":
+    store = getattr(headers, "_store", None)  # requests: lower-case name -> (name, value); its public ways cost 2 µs
+    of_requests = type(store) is OrderedDict
+    names = tuple(store if of_requests else headers)
+    common = _shapes.get(names)
+    if common is None:
+        common = _shape(names)
+    if not common:
+        return None
+    index, leader, contact = common
+    if of_requests:
+        if store[contact][1] != "0" or store[leader][1] != "true":
             return None
-    except KeyError:
+        index = store[index][1]
+    elif headers[contact] != "0" or headers[leader] != "true":
         return None
+    else:
+        index = headers[index]
     if not index.isdecimal() or len(index) >= _DIGITS - 1:
         return None
     attributes[semconv.RESPONSE_INDEX] = int(index)
     return _HEALTHY
+
+
+def _shape(names: tuple[Any, ...]) -> tuple[str, ...]:
+    """How the common headers are spelled among `names`; empty if one is missing, or another one means something."""
+    wanted = {lower: name for name in names if isinstance(name, str) and (lower := name.lower()) in _WANTED}
+    common = tuple(wanted[name] for name in _COMMON) if wanted.keys() == set(_COMMON) else ()
+    if len(_shapes) < _MOST_SHAPES:
+        _shapes[names] = common
+    return common
 
 
 def read(headers: Any) -> dict[str, str]:
@@ -65,7 +86,7 @@ def read(headers: Any) -> dict[str, str]:
     """
     if headers is None:
         return {}
-    store = getattr(headers, "_store", None)  # requests: lower-case name -> (name, value); its public ways cost 2 µs
+    store = getattr(headers, "_store", None)
     if type(store) is OrderedDict:
         return {name: store[name][1] for name in _NAMES if name in store}
     return {lower: value for name, value in headers.items() if (lower := name.lower()) in _WANTED}
@@ -91,7 +112,7 @@ def describe(found: Mapping[str, str], attributes: dict[str, Any]) -> tuple[bool
         contact = None if milliseconds is None else milliseconds / 1000
         if contact:
             attributes[semconv.RESPONSE_LAST_CONTACT] = contact
-    if len(found) > len(_COMMON) or not found.keys() <= _COMMON:
+    if len(found) > len(_COMMON) or not found.keys() <= set(_COMMON):
         _add_rarer(found, attributes)
     return leaderless, contact
 

@@ -12,6 +12,7 @@ import sys
 import threading
 from asyncio import current_task
 from collections.abc import Callable, Mapping
+from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Final, TypeAlias
 from weakref import ref
@@ -58,6 +59,9 @@ _AWAITED: Final = "_awaited"
 _WAITING: Final = frozenset({"selectors", "asyncio.base_events", "asyncio.runners", "asyncio.windows_events"})
 
 _known: dict[str, bool] = {}
+_MOST_LOOPS: Final = 256
+_loops: dict[int, Callable[[], Any]] = {}
+"""By thread, a weak reference to the event loop that ran there last."""
 
 
 # --- noted at the start of a call ---------------------------------------------------------------------------------
@@ -69,15 +73,21 @@ def thread() -> Waiter:
         greenlet = _running_greenlet()
         if greenlet is not None:
             return ref(greenlet)
-    return threading.get_ident()
+    return get_ident()
 
 
-def task() -> Waiter:
-    """The running asyncio task; nobody outside asyncio."""
+def task() -> Any:
+    """The running asyncio task; None outside asyncio."""
+    loop = _loops.get(get_ident(), nobody)()
+    if loop is not None and (running := current_task(loop)) is not None:
+        return running  # a loop that runs a task runs it in its own thread
     try:
-        return ref(current_task())
-    except (RuntimeError, TypeError):  # some other library's event loop, or a callback outside any task
-        return nobody
+        running = current_task()  # a system call, in Python 3.11
+    except RuntimeError:  # some other library's event loop
+        return None
+    if running is not None and len(_loops) < _MOST_LOOPS:
+        _loops[get_ident()] = ref(running.get_loop())
+    return running
 
 
 def nobody() -> None:

@@ -1,18 +1,18 @@
-"""In-process totals: a journal of calls, and what it has been folded into.
+"""In-process totals: two journals of calls, and what they have been folded into.
 
-An update of a synchronous instrument costs several microseconds and a call would need ten. So a call appends two
-small records to a journal (`deque.append` is atomic: no lock, exact with any number of threads), and the journal is
-folded into totals when it is read or grows long.
+An update of a synchronous instrument costs several microseconds and a call would need ten. So a call appends one
+small record to each journal (`deque.append` is atomic: no lock, exact with any number of threads), and the journals
+are folded into totals, many records at a time, when they are read or grow long.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from operator import add
 from time import perf_counter
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from opentelemetry.metrics import Observation
 
@@ -21,7 +21,8 @@ from otel_consul.inflight import Registry
 from otel_consul.semconv import LOCAL_DELAYS, PHASES
 
 LONG: Final = 1024
-"""Records after which whoever appends one folds them."""
+"""Finished calls after which whoever appends one folds the journals."""
+_Record = TypeVar("_Record")
 
 
 class Series:
@@ -71,19 +72,15 @@ Finished: TypeAlias = tuple[Series, "list[float] | None", "list[float] | None", 
 seconds late, whether the answering server knew no leader, its last contact in seconds)."""
 
 
-class Forgotten(NamedTuple):
-    """A call that turned out not to have started."""
-
-    started: Started
-
-
 class Totals:
-    """The journal and what it has been folded into."""
+    """The journals and what they have been folded into."""
 
     def __init__(self, registry: Registry, stall_threshold: float) -> None:
         self.registry = registry
         self.stall_threshold = stall_threshold
-        self.journal: deque[Started | Finished | Forgotten] = deque()
+        self.begun: deque[Started] = deque()
+        """One entry for each call that has started. The call path appends to it itself, and to `finished`."""
+        self.finished: deque[Finished] = deque()
         self._lock = threading.Lock()
         self._series: dict[tuple[Any, ...], Series] = {}
         self._started: dict[tuple[Any, ...], Started] = {}
@@ -100,39 +97,40 @@ class Totals:
             attributes[semconv.DEADLINE] = deadline
         return self._started.setdefault((operation, blocking, deadline), Started(attributes))
 
-    def append(self, record: Started | Finished | Forgotten) -> None:
-        """Note that a call has started or finished."""
-        self.journal.append(record)
-        if len(self.journal) > LONG:
-            self.fold()
+    def forget(self, started: Started) -> None:
+        """A call that is in `begun` turned out not to have started."""
+        self.fold(wait=True)
+        with self._lock:
+            started.count -= 1
 
     def fold(self, *, wait: bool = False) -> None:
-        """Add the journal to the totals; without `wait`, leave it to whoever is at it already."""
+        """Add the journals to the totals; without `wait`, leave it to whoever is at it already."""
         if not self._lock.acquire(blocking=wait):
             return
         try:
-            journal = self.journal
-            for _ in range(len(journal)):
-                record = journal.popleft()
-                if type(record) is Started:
-                    record.count += 1
-                elif type(record) is Forgotten:
-                    record.started.count -= 1
-                else:
-                    series, phases, local_delay, retries, connections, late, leaderless, contact = record  # type: ignore[misc]
-                    if phases is not None:
-                        series.phases = list(map(add, series.phases, phases))
-                    if contact is not None and ((last := series.last_contact) is None or contact > last):
-                        series.last_contact = contact
-                    if local_delay is not None or retries or connections or late or leaderless:
-                        _add_rarer(series, local_delay, retries, connections, late, leaderless)
+            for started, number in Counter(_taken(self.begun)).items():
+                started.count += number
+            phases: dict[Series, list[list[float]]] = {}
+            for series, times, local_delay, retries, connections, late, leaderless, contact in _taken(self.finished):
+                if times is not None:
+                    if series in phases:
+                        phases[series].append(times)
+                    else:
+                        phases[series] = [times]
+                if contact is not None and ((last := series.last_contact) is None or contact > last):
+                    series.last_contact = contact
+                if local_delay is not None or retries or connections or late or leaderless:
+                    _add_rarer(series, local_delay, retries, connections, late, leaderless)
+            for series, several in phases.items():
+                series.phases = [sum(column) for column in zip(series.phases, *several, strict=True)]
         finally:
             self._lock.release()
 
     def reset(self) -> None:
         """Start from zero: in a forked child what was counted so far is the parent's."""
         self._lock = threading.Lock()
-        self.journal.clear()
+        self.begun.clear()
+        self.finished.clear()
         for series in self._series.values():
             # the objects stay: the recorder's plans hold them
             Series.__init__(series, series.operation, series.attributes[semconv.BLOCKING], series.server)
@@ -235,6 +233,11 @@ class Totals:
         for key, several in ages.items():
             if key in attributes:
                 yield Observation(measure(several), attributes[key])
+
+
+def _taken(journal: deque[_Record]) -> list[_Record]:
+    """What is in `journal` now. Others append to it meanwhile."""
+    return [journal.popleft() for _ in range(len(journal))]
 
 
 def _add_rarer(

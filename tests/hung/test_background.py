@@ -59,7 +59,7 @@ def test_it_falls_asleep_and_a_call_wakes_it_at_once(background: Background) -> 
     runs: list[float] = []
     background.add(runs.append)
     background.nudge()
-    eventually(lambda: background._asleep)
+    eventually(lambda: background.asleep)
     assert background.due == float("inf")  # no time-out: no wake-ups
     runs.clear()
     start = time.perf_counter()

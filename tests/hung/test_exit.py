@@ -27,10 +27,11 @@ def outcomes(receiver: OtlpReceiver) -> list[object]:
 
 def abandoned(receiver: OtlpReceiver) -> int:
     assert set(outcomes(receiver)) <= {"abandoned"}
-    for span in receiver.spans:
+    calls = [span for span in receiver.spans if not span.name.endswith(" stalled")]  # a slow machine may have some
+    for span in calls:
         assert span.status == "ERROR"
         assert [event.name for event in span.events] == ["consul.abandoned"]
-    return len(receiver.spans)
+    return len(calls)
 
 
 # --- exit -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from otel_consul.local_delay import loops, sockets
+from otel_consul.local_delay import callers, loops, sockets
+from otel_consul.local_delay.callers import CallerClocks
 from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import PERIOD, Probe
@@ -23,12 +24,12 @@ class Loop:
 
 
 def quiet() -> Probe:
-    return Probe(SimpleNamespace(due=inf, woke=0.0), lambda: None)
+    return Probe(SimpleNamespace(due=inf, woke=0.0), lambda: None, CallerClocks())
 
 
 def suffering(seconds: float) -> Probe:
     """The background thread should have run `seconds` ago and still waits."""
-    return Probe(SimpleNamespace(due=time.perf_counter() - seconds, woke=0.0), lambda: False)
+    return Probe(SimpleNamespace(due=time.perf_counter() - seconds, woke=0.0), lambda: False, CallerClocks())
 
 
 def watch(probe: Probe, pauses: Pauses | None = None) -> LoopWatch:
@@ -96,9 +97,9 @@ def test_the_kernel_knows_how_long_an_answer_has_waited() -> None:
 def test_a_loop_that_had_the_processor_was_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     watched = watch(suffering(0.5))
     start = time.perf_counter()
-    known = (start, watched._beats[0][1])
-    monkeypatch.setattr(loops, "thread_time", lambda: known[1] + 0.2)
-    split = watched.split(start, start + 0.5, known)
+    had = watched._beats[0][1]
+    monkeypatch.setattr(loops, "thread_time", lambda: had + 0.2)
+    split = watched.split(start, start + 0.5)
     assert split == (0.5, 0), "however much it was slowed down itself"
 
 
@@ -107,7 +108,7 @@ def test_a_loop_that_slept_while_others_could_run_was_blocked() -> None:
     start = time.perf_counter()
     time.sleep(0.1)
     now = time.perf_counter()
-    split = watched.split(start, now, (start, watched._beats[0][1]))
+    split = watched.split(start, now)
     assert split.gil == 0
     assert split.event_loop == pytest.approx(now - start)
 
@@ -118,7 +119,7 @@ def test_a_loop_that_stood_still_with_everybody_else_had_no_gil() -> None:
     time.sleep(0.1)
     watched._probe = suffering(0.1)
     now = time.perf_counter()
-    split = watched.split(start, now, (start, watched._beats[0][1]))
+    split = watched.split(start, now)
     assert split.event_loop == 0
     assert split.gil == pytest.approx(now - start)
 
@@ -127,14 +128,15 @@ def test_a_collection_is_neither() -> None:
     pauses = Pauses()
     pauses._recent.append((10.0, 10.4, 1))
     watched = watch(quiet(), pauses)
-    split = watched.split(10.0, 10.5, (9.0, time.thread_time()))
+    watched._first = time.thread_time()
+    split = watched.split(10.0, 10.5)
     assert split.gil == 0
     assert split.event_loop == pytest.approx(0.1)
 
 
 def test_the_probe_remembers_lateness_where_it_was() -> None:
     sleeper = SimpleNamespace(due=inf, woke=0.0)
-    probe = Probe(sleeper, lambda: True)
+    probe = Probe(sleeper, lambda: True, CallerClocks())
     sleeper.due, sleeper.woke = 100.0, 100.3
     assert probe(100.3) == PERIOD
     sleeper.due, sleeper.woke = 100.32, 100.32
@@ -153,3 +155,57 @@ def test_the_probe_rests_when_nobody_needs_it() -> None:
     assert probe(100.0) == PERIOD
     assert probe(100.9) == PERIOD
     assert probe(101.1) is None
+
+
+needs_clocks = pytest.mark.skipif(not callers.AVAILABLE, reason="needs Linux")
+
+
+def spin(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@needs_clocks
+def test_the_clock_of_a_calling_thread_is_read_by_another() -> None:
+    clocks = CallerClocks()
+    ident = threading.get_ident()
+    first = clocks.read(ident)
+    assert clocks.latest == {ident: first}
+    spin(0.02)
+    other = threading.Thread(target=clocks.refresh)
+    other.start()
+    other.join()
+    assert first + 0.02 <= clocks.latest[ident] <= time.thread_time()
+
+
+@needs_clocks
+def test_a_thread_that_stands_still_or_is_gone_is_forgotten() -> None:
+    clocks = CallerClocks()
+    go, read = threading.Event(), threading.Event()
+
+    def idle() -> None:
+        clocks.read(threading.get_ident())
+        read.set()
+        go.wait()
+
+    thread = threading.Thread(target=idle)
+    thread.start()
+    read.wait()
+    ended = threading.Thread(target=lambda: clocks.read(threading.get_ident()))
+    ended.start()
+    ended.join()
+    time.sleep(0.05)
+    clocks.refresh()  # what it did after it was read
+    clocks.refresh()
+    assert clocks.latest == {}
+    go.set()
+    thread.join()
+
+
+def test_only_so_many_threads_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callers, "_MOST", 1)
+    clocks = CallerClocks()
+    clocks.read(1)
+    clocks.read(2)
+    assert len(clocks.latest) <= 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otel_consul import guard, outcome, semconv
-from otel_consul.totals import Totals
+from otel_consul.local_delay import LocalDelay
 from tests.support.fake_client import OK, observed, value_of
 from tests.support.telemetry import Telemetry
 
@@ -89,7 +89,7 @@ def test_strict_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 
 PLACES = (
     ("reading a call", None, ""),
-    ("starting a call", Totals, "started"),
+    ("starting a call", LocalDelay, "call_started"),
     ("ending a failed call", outcome, "of_exception"),
 )
 

@@ -33,8 +33,10 @@ from __future__ import annotations
 
 import os
 import weakref
+from threading import get_ident
 from typing import Any, Protocol
 
+from otel_consul.local_delay.callers import CallerClocks
 from otel_consul.local_delay.calls import TaskDelay, ThreadDelay
 from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
@@ -52,7 +54,6 @@ class Background(Sleeper, Protocol):
     def hurry(self) -> None: ...
 
 
-_running_loop: Any = None
 _live: weakref.WeakSet[LocalDelay] = weakref.WeakSet()
 
 
@@ -64,28 +65,23 @@ class LocalDelay:
         self._pauses = Pauses()
         self._watches: dict[int, LoopWatch] = {}
         """By id(loop)."""
-        self._probe = Probe(background, self._watching)
+        self._clocks = CallerClocks()
+        self._latest = self._clocks.latest
+        self._probe = Probe(background, self._watching, self._clocks)
         self._pauses.start()
         background.add(self._probe)
         _live.add(self)
 
-    def call_started(self, clock: Clock, in_task: bool) -> None:
-        """A call begins: one that its thread waits for, or one run by the event loop running here."""
-        watch = self._watch() if in_task else None
-        if watch is None:
+    def call_started(self, clock: Clock, task: Any) -> None:
+        """A call begins: one that its thread waits for, or one that `task` runs, here and now."""
+        if task is None:
             self._probe.wanted = True
-            clock.delay = ThreadDelay(self._pauses, self._probe)
+            ident = get_ident()
+            clock.delay = ThreadDelay(self._pauses, self._probe, self._latest.get(ident) or self._clocks.read(ident))
         else:
-            clock.delay = TaskDelay(self._pauses, self._probe, watch)
+            clock.delay = TaskDelay(self._pauses, self._probe, self._watch(task.get_loop()))
 
-    def _watch(self) -> LoopWatch | None:
-        global _running_loop  # noqa: PLW0603 -- imported late: a program without asyncio stays without
-        if _running_loop is None:
-            from asyncio import get_running_loop as _running_loop  # noqa: PLC0415
-        try:
-            loop = _running_loop()
-        except RuntimeError:  # a coroutine run by something else
-            return None
+    def _watch(self, loop: Any) -> LoopWatch:
         key = id(loop)
         watch = self._watches.get(key)
         if watch is None or watch.loop() is not loop:

@@ -48,11 +48,10 @@ class Delay:
     _sure: bool = False
     """Whether more than a single tick of the kernel's clock speaks for all this."""
 
-    def __init__(self, pauses: Pauses, probe: Probe) -> None:
-        self._pauses = pauses
-        self._paused = pauses.until(perf_counter()) if pauses.began else pauses.total
-        self._probe = probe
-        self._cpu = thread_time()
+    _pauses: Pauses
+    _paused: float
+    """Seconds of all pauses before this call."""
+    _probe: Probe
 
     # --- what transports say -------------------------------------------------------------------------------------
 
@@ -91,7 +90,8 @@ class Delay:
     def total(self, clock: Clock, *, answered: bool) -> list[float] | None:
         """Seconds by `LocalDelay` of a call that has just ended, None if nothing was lost."""
         end = clock.last
-        gc = self._pauses.until(end) - self._paused
+        pauses = self._pauses
+        gc = (pauses.until(end) if pauses.began else pauses.total) - self._paused
         if end - clock.started > SHORT:
             self._explain(clock, end, answered=answered)
             if (self.event_loop or self.gil) and not self._is_sure(clock.started, end):
@@ -127,6 +127,13 @@ class ThreadDelay(Delay):
 
     _network: float | None = None
     """Seconds from the answer's head to its end that were spent waiting for it, if that is known."""
+
+    def __init__(self, pauses: Pauses, probe: Probe, cpu: float) -> None:
+        self._pauses = pauses
+        self._paused = pauses.until(perf_counter()) if pauses.began else pauses.total
+        self._probe = probe
+        self._cpu = cpu
+        """The thread's processor time when the call began, or a moment before."""
 
     def received(self, clock: Clock) -> None:
         """What Consul's answer took to come in; from its head on the thread has nothing else to wait for."""
@@ -169,11 +176,9 @@ class TaskDelay(Delay):
     """A call that an event loop runs, along with others."""
 
     def __init__(self, pauses: Pauses, probe: Probe, watch: LoopWatch) -> None:
-        # what Delay.__init__ does
         self._pauses = pauses
         self._paused = pauses.until(perf_counter()) if pauses.began else pauses.total
         self._probe = probe
-        self._cpu = thread_time()
         self._watch = watch
         watch.open(self)
 
@@ -235,7 +240,7 @@ class TaskDelay(Delay):
 
     def _lost(self, clock: Clock, start: float, now: float) -> None:
         try:
-            event_loop, gil = self._watch.split(start, now, (clock.started, self._cpu))
+            event_loop, gil = self._watch.split(start, now)
             self.event_loop += event_loop
             self.gil += gil
         except Exception:  # noqa: BLE001

@@ -75,6 +75,8 @@ class LoopWatch:
         self._last_busy = (0.0, 0.0)
         self._beats: deque[tuple[float, float]] = deque(maxlen=64)
         """Recent heartbeats: when, and the thread's processor time."""
+        self._first = 0.0
+        """That of the very first one since the loop began to be watched."""
         self._idle_since = inf
 
     @property
@@ -102,7 +104,10 @@ class LoopWatch:
         self.thread = get_ident()
         self._idle_since = inf
         if self._due == inf or now - self._due < SLACK:  # else it is overdue, and the beat will say so
-            self._beats.append((now, thread_time()))
+            cpu = thread_time()
+            if self._due == inf:
+                self._first = cpu
+            self._beats.append((now, cpu))
             self._slow = False
             self._next(loop, now)
         self._waking()
@@ -158,25 +163,24 @@ class LoopWatch:
         start, end = self._last_busy
         return start if now - end < _JUST_NOW else None
 
-    def split(self, start: float, now: float, known: tuple[float, float]) -> Split:
+    def split(self, start: float, now: float) -> Split:
         """What kept the loop's thread from a call between `start` and now. Runs on that thread.
 
         It had the processor: the loop was busy. It had not, and other threads of this process could run: the loop was
         blocked. It had not, and another thread was kept from running as well: the GIL, or a starved machine; as much as
         that thread was kept, and no more. The collector's pauses are nobody else's.
-
-        `known` is one more reading of the thread's processor time: (when, seconds).
         """
         lost = now - start
         gil = 0.0
         paused = self._pauses.within(start, now)
-        if thread_time() - self._thread_time_at(start, known) < lost * _BUSY_SHARE + paused + _OWN:
+        if thread_time() - self._thread_time_at(start) < lost * _BUSY_SHARE + paused + _OWN:
             worst = self._probe.worst(start, now)
             gil = max(0.0, min(lost, worst + _MORE_TURNS * min(worst, _GIL_TURN)) - paused)
         return Split(max(0.0, lost - gil - paused), gil)
 
-    def _thread_time_at(self, when: float, known: tuple[float, float]) -> float:
+    def _thread_time_at(self, when: float) -> float:
+        """The thread's processor time at the last heartbeat before `when`."""
         for beat in reversed(self._beats):
             if beat[0] <= when:
-                return max(beat, known)[1] if known[0] <= when else beat[1]
-        return known[1]
+                return beat[1]
+        return self._first

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol, TypeAlias
 
+from otel_consul.local_delay.callers import CallerClocks
+
 Job: TypeAlias = Callable[[float], "float | None"]
 PERIOD: Final = 0.025
 SLOW_PERIOD: Final = 0.1
@@ -34,13 +36,14 @@ class Sleeper(Protocol):
 class Probe:
     """How late the background thread was, lately. A job for it."""
 
-    def __init__(self, sleeper: Sleeper, watching: Callable[[], bool | None]) -> None:
+    def __init__(self, sleeper: Sleeper, watching: Callable[[], bool | None], clocks: CallerClocks) -> None:
         self.wanted = False
         """Set by calls that keep a thread waiting."""
         self._wanted_at = -inf
         self._sleeper = sleeper
         self._watching: Callable[[], bool | None] = watching
         """Whether new calls are watched; None if no call is."""
+        self._clocks = clocks
         self._seen = 0.0
         self._late: deque[tuple[float, float]] = deque(maxlen=128)
 
@@ -55,7 +58,9 @@ class Probe:
             self.wanted = False
             self._wanted_at = now
         if now - self._wanted_at < LINGER:
+            self._clocks.refresh()
             return PERIOD
+        self._clocks.forget()
         hurried = self._watching()
         return None if hurried is None else PERIOD if hurried else SLOW_PERIOD
 
@@ -77,4 +82,5 @@ class Probe:
     def reset(self) -> None:
         """Forget everything: in a forked child."""
         self._late.clear()
+        self._clocks.forget()
         self._seen = -inf

@@ -26,6 +26,15 @@ from otel_consul.semconv import Phase
 from otel_consul.transports import qualified_name
 from otel_consul.transports.signals import Signals, Switch, Wrap
 
+POOL: Final = Phase.POOL
+DNS: Final = Phase.DNS
+CONNECT: Final = Phase.CONNECT
+TLS: Final = Phase.TLS
+SEND: Final = Phase.SEND
+WAIT: Final = Phase.WAIT
+RECEIVE: Final = Phase.RECEIVE
+DECODE: Final = Phase.DECODE
+OTHER: Final = Phase.OTHER
 _current: Final = CURRENT.get
 _peers: Final[dict[int, tuple[weakref.ref[Any], Any]]] = {}
 """By id(socket), what it is connected to: asking the kernel for every request would cost more than all marks."""
@@ -38,11 +47,11 @@ def _get_conn(original: Callable[..., Any], switch: Switch) -> Callable[..., Any
             return original(self, timeout)
         if clock.why is not None:
             clock.next_try()
-        clock.mark(Phase.POOL)
+        clock.mark(POOL)
         connection = original(self, timeout)
         clock.reused = reused = getattr(connection, "sock", None) is not None
         # A class of its own, for a unix socket say, may connect without our knowing.
-        clock.mark(Phase.SEND if reused else Phase.CONNECT)
+        clock.mark(SEND if reused else CONNECT)
         return connection
 
     return wrapper
@@ -53,11 +62,11 @@ def _connect(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]
         clock = _current()
         if clock is None or not (clock.running and switch.on):
             return original(self)
-        clock.mark(Phase.CONNECT)
+        clock.mark(CONNECT)
         result = original(self)
         if (delay := clock.delay) is not None:
             delay.connected(clock, getattr(self, "sock", None))
-        clock.mark(Phase.SEND)
+        clock.mark(SEND)
         return result
 
     return wrapper
@@ -87,11 +96,11 @@ def _ssl_wrap_socket(original: Callable[..., Any], switch: Switch) -> Callable[.
         clock = _current()
         if clock is None or not switch.on:
             return original(*args, **kwargs)
-        clock.mark(Phase.TLS)
+        clock.mark(TLS)
         result = original(*args, **kwargs)
         if (delay := clock.delay) is not None:
             delay.connected(clock, result)
-        clock.mark(Phase.CONNECT)
+        clock.mark(CONNECT)
         return result
 
     return wrapper
@@ -105,13 +114,13 @@ def _getresponse(original: Callable[..., Any], switch: Switch) -> Callable[..., 
         sock = getattr(self, "sock", None)
         if (delay := clock.delay) is not None:
             delay.sent(clock, sock)
-        clock.mark(Phase.WAIT)
+        clock.mark(WAIT)
         _note_connection(clock, sock)
         response = original(self)
-        if clock.phase == Phase.WAIT:  # else the head was seen, and in urllib3 2 perhaps the body too
+        if clock.phase == WAIT:  # else the head was seen, and in urllib3 2 perhaps the body too
             if (delay := clock.delay) is not None:
                 delay.answering(clock)
-            clock.mark(Phase.RECEIVE)
+            clock.mark(RECEIVE)
         clock.why = getattr(response, "status", None)
         return response
 
@@ -149,7 +158,7 @@ def _head(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
         if clock is not None and clock.running and switch.on:
             if (delay := clock.delay) is not None:
                 delay.answering(clock)
-            clock.mark(Phase.RECEIVE)
+            clock.mark(RECEIVE)
         return original(headers)
 
     return wrapper
@@ -159,10 +168,17 @@ def _release_conn(original: Callable[..., Any], switch: Switch) -> Callable[...,
     def wrapper(self: Any) -> Any:
         clock = _current()
         # The end of a body that broke off passes here too, and is no end of receiving: the error struck in it.
-        if clock is not None and clock.running and switch.on and (sys.exc_info()[0] is None or _alive(self)):
+        # The connection of a body that ended well may be released twice.
+        if (
+            clock is not None
+            and clock.running
+            and clock.phase != DECODE
+            and switch.on
+            and (sys.exc_info()[0] is None or _alive(self))
+        ):
             if (delay := clock.delay) is not None:
                 delay.received(clock)
-            clock.mark(Phase.DECODE)
+            clock.mark(DECODE)
         return original(self)
 
     return wrapper
@@ -183,7 +199,7 @@ def _increment(original: Callable[..., Any], switch: Switch) -> Callable[..., An
             clock.failed(qualified_name(type(error)))
         result = original(self, *args, **kwargs)  # raises where there is no further try
         if error is not None:
-            clock.mark(Phase.OTHER)
+            clock.mark(OTHER)
         return result
 
     return wrapper
@@ -199,16 +215,16 @@ SIGNALS: Final = Signals(
     Wrap(_CONNECTIONS, "HTTPConnection.connect", _connect),
     Wrap(_CONNECTIONS, "HTTPSConnection.connect", _connect),
     # `create_connection` asks the first just before it resolves, and calls the second for each address before connecting.
-    Wrap(_SOCKETS, "allowed_gai_family", _marking(Phase.DNS)),
-    Wrap(_SOCKETS, "_set_socket_options", _marking(Phase.CONNECT)),
-    Wrap(_CONNECTIONS, "create_urllib3_context", _marking(Phase.TLS)),
+    Wrap(_SOCKETS, "allowed_gai_family", _marking(DNS)),
+    Wrap(_SOCKETS, "_set_socket_options", _marking(CONNECT)),
+    Wrap(_CONNECTIONS, "create_urllib3_context", _marking(TLS)),
     Wrap(_CONNECTIONS, "ssl_wrap_socket", _ssl_wrap_socket),
     Wrap(_CONNECTIONS, "HTTPConnection.getresponse", _getresponse),
     Wrap(_CONNECTIONS, "assert_header_parsing", _head, optional=True),  # 1.26 reads bodies after `getresponse`
     Wrap("urllib3.response", "HTTPResponse.release_conn", _release_conn),
     Wrap(_RETRIES, "Retry.increment", _increment),
-    Wrap(_RETRIES, "Retry.sleep", _marking(Phase.OTHER)),
-    Wrap(_RETRIES, "Retry.sleep_for_retry", _marking(Phase.OTHER)),
+    Wrap(_RETRIES, "Retry.sleep", _marking(OTHER)),
+    Wrap(_RETRIES, "Retry.sleep_for_retry", _marking(OTHER)),
 )
 
 
