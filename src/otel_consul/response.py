@@ -46,7 +46,8 @@ def usual(headers: Any, attributes: dict[str, Any]) -> tuple[bool, float | None]
     """
     if headers is None:
         return None
-    store = getattr(headers, "_store", None)  # requests: lower-case name -> (name, value); its public ways cost 2 µs
+    # requests: lower-case name -> (name, value); its public ways cost 2 µs
+    store: Any = getattr(headers, "_store", None)
     of_requests = type(store) is OrderedDict
     names = tuple(store if of_requests else headers)
     common = _shapes.get(names)
