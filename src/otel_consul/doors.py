@@ -6,7 +6,6 @@ same when it is awaited.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from types import CoroutineType
 from typing import Any
@@ -14,7 +13,7 @@ from weakref import ref
 
 from opentelemetry.context import get_current
 
-from otel_consul import stacks
+from otel_consul import deadlines, stacks
 from otel_consul.observation import Observation
 
 
@@ -83,7 +82,7 @@ async def _awaited(call: Observation, held: _Held) -> Any:
 def _done(call: Observation, future: Any) -> None:
     """A tornado or asyncio future is done."""
     if future.cancelled():
-        call.fail(asyncio.CancelledError())
+        call.fail(deadlines.FutureCancelledError(future))
     # not `future.exception()`: asking would silence asyncio's "exception was never retrieved"
     elif (exc := getattr(future, "_exception", None)) is not None:
         call.fail(exc)
