@@ -102,9 +102,9 @@ def _ending_of(call: Observation, exc: BaseException, phase: int, elapsed: float
 
 
 def _ending_of_cancelled(call: Observation, exc: BaseException, where: dict[str, Any]) -> Ending:
-    if isinstance(exc, GeneratorExit) or deadlines.loop_is_closing():
-        return _abandoned("still running when its event loop ended", where)
     reason = call.recorder.cancel_reason(exc)
+    if isinstance(exc, GeneratorExit) or (reason != CancelReason.DEADLINE and deadlines.loop_is_closing()):
+        return _abandoned("still running when its event loop ended", where)
     cancelled = (semconv.EVENT_CANCELLED, {semconv.CANCEL_REASON: reason, **where})
     if reason != CancelReason.DEADLINE:
         return Ending(Outcome.CANCELLED, events=(cancelled,))
