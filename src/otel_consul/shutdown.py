@@ -37,7 +37,7 @@ class Shutdown:
     def __init__(self, registry: Registry, providers: Callable[[], Iterable[Any]]) -> None:
         self._registry = registry
         self._providers = providers
-        self._sigterm = SignalHandler(signal.SIGTERM, self._terminated)
+        self._sigterm = SignalHandler(signal.SIGTERM, self._terminated, ends=True)
         self._pid = os.getpid()
         """The process the calls were made in: a forked child has a handler before it has calls."""
 
