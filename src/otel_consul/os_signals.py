@@ -61,11 +61,13 @@ class SignalHandler:
         self._restore()
 
     def _restore(self) -> None:
+        number = self.number
         with suppress(ValueError, OSError):  # another thread: the handler stays, and does what the default does
-            if signal.getsignal(self.number) is self:
-                signal.signal(self.number, signal.SIG_DFL)
+            if signal.getsignal(number) is self:
+                signal.signal(number, signal.SIG_DFL)
 
     def __call__(self, number: int, frame: object) -> None:
+        """The signal has come, or another handler passes it on."""
         passed_on = signal.getsignal(self.number) is not self
         if passed_on and not _does_the_default(sys._getframe(1)):
             return  # what becomes of the signal is that handler's to say

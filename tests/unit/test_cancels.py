@@ -21,7 +21,7 @@ NO_DEADLINE = CALLER if sys.version_info >= (3, 11) else UNKNOWN
 """What a cancellation without a deadline is called: 3.10 has deadlines that cannot be seen."""
 
 
-class TwistedLike(Exception):
+class LikeTwistedsError(Exception):
     """As `twisted.internet.defer.CancelledError`, which a task may be running for."""
 
 
@@ -102,7 +102,7 @@ def test_cancel_of_a_group_is_the_callers() -> None:
     assert reasons_of(cancelled_inside_wait_for) == [CALLER]
 
 
-@pytest.mark.parametrize("exc", [KeyboardInterrupt(), GeneratorExit(), ConcurrentCancelledError(), TwistedLike()])
+@pytest.mark.parametrize("exc", [KeyboardInterrupt(), GeneratorExit(), ConcurrentCancelledError(), LikeTwistedsError()])
 def test_what_asyncio_did_not_cancel_is_unknown(exc: BaseException) -> None:
     async def inside_a_task() -> str:
         return deadlines.reason(exc)

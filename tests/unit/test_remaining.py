@@ -87,12 +87,13 @@ async def no_timeout(look: Look) -> None:
 
 async def after_one(look: Look) -> None:
     async with asyncio.timeout(5):
-        pass
+        await asyncio.sleep(0)
     await look()
 
 
 async def outlives_one(look: Look) -> None:
     async with asyncio.timeout(5):
+        await asyncio.sleep(0)
         task = asyncio.ensure_future(look())
     await task
 
