@@ -87,9 +87,10 @@ def finish_abandoned(call: Observation) -> None:
     if call.delay is not None:
         call.delay.drop()
         call.delay = None
-    _record(
-        call, _abandoned("still running when observation ended", _where(phase, elapsed)), {}, elapsed, False, None, 0.0
-    )
+    attributes: dict[str, Any] = {}
+    late = _hold(call, {}, elapsed, attributes) if call.plan.blocking else 0.0
+    ending = _abandoned("still running when observation ended", _where(phase, elapsed))
+    _record(call, ending, attributes, elapsed, False, None, late)
 
 
 def _ending_of(call: Observation, exc: BaseException, phase: int, elapsed: float) -> Ending:

@@ -26,7 +26,7 @@ from otel_consul.local_delay import LocalDelay
 from otel_consul.metrics import Instruments
 from otel_consul.observation import Observation
 from otel_consul.operations import lookup
-from otel_consul.params import blocking, hold, read
+from otel_consul.params import blocking, read
 from otel_consul.plans import Plans
 from otel_consul.seam import Client, Generation, Wiring
 from otel_consul.settings import Settings
@@ -187,7 +187,7 @@ class Recorder:
             if query.datacenter is not None:
                 attributes[semconv.DATACENTER] = query.datacenter
             if plan.blocking:
-                attributes[semconv.WAIT] = hold(query)[0]
+                attributes[semconv.WAIT] = query.wait or semconv.DEFAULT_WAIT
         if wiring.generation != Generation.number:
             attributes[semconv.CLIENT_FORKED] = True
         call = Observation(self, client, plan, kind, query, attributes)
