@@ -25,7 +25,7 @@ def watch(call: Observation, result: Any) -> bool:
         result.addBoth(lambda value: _fired(call, value))
     else:
         return False
-    call.keeper = ref(result, lambda _: call.abandon())
+    call.keeper = ref(result, lambda _: call.drop())
     call.waiter, call.origin = stacks.nobody, stacks.place()
     return True
 
@@ -72,6 +72,9 @@ async def _awaited(call: Observation, held: _Held) -> Any:
     call.begin(get_current(), task)
     try:
         result = await held.awaitable
+    except GeneratorExit:
+        call.drop()
+        raise
     except BaseException as exc:
         call.fail(exc)
         raise

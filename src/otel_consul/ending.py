@@ -79,17 +79,15 @@ def finish(call: Observation, exc: BaseException | None) -> None:
     _record(call, ending, attributes, elapsed, leaderless, contact, late)
 
 
-def finish_abandoned(call: Observation) -> None:
-    """Nobody will end `call` any more: the process ends, or the plugin is removed."""
+def finish_abandoned(call: Observation, elapsed: float, description: str) -> None:
+    """Nobody will end `call` any more: its clock was stopped after `elapsed` seconds."""
     phase = call.phase
-    elapsed = call.stop()
-    call.running = False
     if call.delay is not None:
         call.delay.drop()
         call.delay = None
     attributes: dict[str, Any] = {}
     late = _hold(call, {}, elapsed, attributes) if call.plan.blocking else 0.0
-    ending = _abandoned("still running when observation ended", _where(phase, elapsed))
+    ending = _abandoned(description, _where(phase, elapsed))
     _record(call, ending, attributes, elapsed, False, None, late)
 
 

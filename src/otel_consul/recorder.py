@@ -21,6 +21,7 @@ from otel_consul import deadlines, guard, hooks, semconv
 from otel_consul.advice import Advice
 from otel_consul.background import LINGER, Background
 from otel_consul.doors import lazily, watch, with_callback
+from otel_consul.dropped import Dropped
 from otel_consul.inflight import Registry
 from otel_consul.local_delay import LocalDelay
 from otel_consul.metrics import Instruments
@@ -44,6 +45,7 @@ def _forked() -> None:
     """In a child process: the open calls are the parent's, nobody here will ever end them."""
     for recorder in list(_live):
         recorder.registry.clear()
+        recorder.dropped.clear()
         recorder.totals.reset()
 
 
@@ -80,6 +82,7 @@ class Recorder:
         self._hooked = settings.request_hook is not None or settings.response_hook is not None
         self.cancel_reason = deadlines.reason
         self.background = Background(min(LINGER, settings.stall_threshold or LINGER))
+        self.dropped = Dropped(self.background)
         self.on_first_span: Callable[[], None] | None = None
         """Called when the first span that records has started: the program has made its tracer provider by then."""
         self.local_delay = LocalDelay(self.background) if settings.local_delay else None
