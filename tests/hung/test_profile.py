@@ -99,6 +99,7 @@ def test_open_calls_are_frozen_snapshots(
 ) -> None:
     client = consul.Consul(port=hanging.port)
     in_thread(lambda: client.health.service("web", index=3, wait="5s"))
+    hanging.wait_for_requests(1)
     hanging.fault("/v1/health/*", stop="hang")
     in_thread(lambda: client.health.service("web", index=3, wait="5s"), "watcher")
     hanging.wait_for_requests(2)
