@@ -34,7 +34,9 @@ def timeouts(aggregate: Aggregate, number: int, operation: str, seconds: float, 
         aggregate.add(about, seconds, events=[event])
 
 
-def stalled(aggregate: Aggregate, call: str, operation: str, elapsed: float, deadline: str = "none") -> None:
+def stalled(
+    aggregate: Aggregate, call: str, operation: str, elapsed: float, deadline: str = "none", *, blocking: bool = False
+) -> None:
     """The child span that says that the call with span id `call` is overdue."""
     about = {
         semconv.OPERATION: operation,
@@ -44,7 +46,7 @@ def stalled(aggregate: Aggregate, call: str, operation: str, elapsed: float, dea
         semconv.CODE_FILE_PATH: "/srv/shop.py",
         semconv.CODE_LINE_NUMBER: 42,
     }
-    aggregate.add(about, elapsed, parent_id=call)
+    aggregate.add(about | ({semconv.BLOCKING: True} if blocking else {}), elapsed, parent_id=call)
 
 
 def blocking(aggregate: Aggregate, number: int, seconds: float, *, late: float = 0.0, **about: Any) -> None:

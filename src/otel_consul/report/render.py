@@ -135,7 +135,7 @@ def _blocking(operation: Operation) -> Iterator[RenderableType]:
     line.append("  " + " · ".join(ends), "not bold")
     yield line
     if operation.late:
-        late = f"{operation.late:,} late, by {seconds(operation.late_seconds)} in all: surely delay"
+        late = f"{operation.late:,} late, by {seconds(operation.lateness.seconds)} in all: surely delay"
         yield _indented(Text(late, "yellow"))
     if operation.never_returned:
         yield _sentence(judge(operation))
