@@ -43,7 +43,7 @@ def play(console: Console, act: Act, on: Stage) -> Finding:
             program.stop()
         aggregate = aggregated(receiver.spans)
     show(aggregate, console, "What the telemetry says")
-    verdict = worst(aggregate.operations)
+    verdict = worst(aggregate.operations + aggregate.blocking)
     cause = verdict.cause if verdict else "no telemetry"
     blamed, right = NAMES.get(cause, cause), cause == act.cause
     if act.cause == "nothing" and verdict and 0 < verdict.seconds < TOLERATED:

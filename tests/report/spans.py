@@ -49,9 +49,13 @@ def stalled(
     aggregate.add(about | ({semconv.BLOCKING: True} if blocking else {}), elapsed, parent_id=call)
 
 
-def blocking(aggregate: Aggregate, number: int, seconds: float, *, late: float = 0.0, **about: Any) -> None:
+def blocking(
+    aggregate: Aggregate, number: int, seconds: float, *, operation: str = "kv.get", late: float = 0.0, **about: Any
+) -> None:
     for _ in range(number):
-        found = attributes("kv.get", seconds, **about) | {semconv.BLOCKING: True, semconv.WAKEUP: "expired"}
+        found = attributes(operation, seconds, **about) | {semconv.BLOCKING: True}
+        if found[semconv.OUTCOME] == "ok":
+            found[semconv.WAKEUP] = "expired"
         aggregate.add(found | ({semconv.LATE: late} if late else {}), seconds)
 
 
@@ -74,6 +78,6 @@ def busy_day() -> Aggregate:
         aggregate.add(about, 0.001)
     for number in range(30):
         stalled(aggregate, f"{number:016x}", "catalog.nodes", 5.0 + number)
-    blocking(aggregate, 14, 1.03)
-    blocking(aggregate, 2, 4.0, late=2.9)
+    blocking(aggregate, 14, 1.03, wait=1.0)
+    blocking(aggregate, 2, 4.0, late=2.9, wait=1.0)
     return aggregate

@@ -12,7 +12,8 @@ OTLP receiver; `report` prints one.
 from otel_consul.report.aggregate import Aggregate, Operation
 from otel_consul.report.exporter import ReportExporter
 from otel_consul.report.render import report, show
-from otel_consul.report.verdict import Cause, Verdict, judge, worst
+from otel_consul.report.verdict import Verdict, judge, worst
+from otel_consul.report.wording import Cause
 
 __all__ = [
     "Aggregate",
