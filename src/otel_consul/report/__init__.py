@@ -2,8 +2,8 @@
 
     opentelemetry-instrument --traces_exporter consul_report python app.py
 
-prints, when the program ends and on SIGUSR1, for each operation: calls, P50, P99, how they ended, how many had no
-deadline, where the time went, and one sentence that names the dominant cause. Needs the extra `report`.
+prints, when the program ends (also by SIGTERM) and on SIGUSR1, for each operation: calls, P50, P99, how they ended, how
+many had no deadline, where the time went, and one sentence that names the dominant cause. Needs the extra `report`.
 
 It is made from finished spans alone, in constant memory. `Aggregate` takes spans from anywhere, for example from an
 OTLP receiver; `report` prints one.
