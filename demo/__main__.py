@@ -34,11 +34,8 @@ def play(console: Console, act: Act, on: Stage) -> Finding:
 
         with console.status("The program starts ..."):
             receiver.wait_for(lambda received: len(received.spans) >= OPEN_FOR_BUSINESS, START_SECONDS)
-        act.network(on.proxy)
-        try:
+        with act.fault(on):
             screen.wait(console, act, look)
-        finally:
-            on.proxy.delay(0)
         with console.status("The program ends ..."):
             program.stop()
         aggregate = aggregated(receiver.spans)

@@ -89,7 +89,7 @@ def test_every_operation_has_its_bar_and_its_line_in_words() -> None:
     terminal, raw = console()
     show(aggregate, terminal)
     shown = text(raw)
-    assert "→ kv.get: 18 ms of 20 ms at P99 was waiting for Consul or the network." in shown
+    assert "    kv.get: 18 ms of 20 ms at P99 was waiting for Consul or the network." in shown
     assert (
         "agent.service.deregister       3    3.0 ms    3.0 ms           0 %  all ok\n"
         "  all  ████████████████████▓▓▓▓▓▓▓▓  70 % opening a connection\n"

@@ -137,9 +137,10 @@ def _bar(name: str, text: Text) -> RenderableType:
 
 
 def _sentence(verdict: Verdict) -> RenderableType:
-    style = "dim" if verdict.well else "yellow"
+    """The arrow means: look here."""
+    mark, style = ("    ", "dim") if verdict.well else ("  → ", "yellow")
     line = Table.grid()
-    line.add_row(Text("  → ", style), Text(str(verdict), style))
+    line.add_row(Text(mark, style), Text(str(verdict), style))
     return line
 
 
