@@ -1,6 +1,6 @@
 """What happened to the Consul calls of this process, in plain words on the terminal: no back end needed.
 
-    opentelemetry-instrument --traces_exporter consul_report python app.py
+    opentelemetry-instrument --traces_exporter consul_report --metrics_exporter none python app.py
 
 prints, when the program ends (also by SIGTERM) and on SIGUSR1, for each operation: calls, P50, P99, how they ended, how
 many had no deadline, where the time went, and one sentence that names the dominant cause. Needs the extra `report`.

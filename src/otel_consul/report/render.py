@@ -28,13 +28,12 @@ def report(aggregate: Aggregate, title: str = "Consul calls", *, out: TextIO | N
 
 def show(aggregate: Aggregate, console: Console, title: str = "Consul calls") -> None:
     """Print what `aggregate` knows on `console`."""
-    width = min(console.width, MAX_WIDTH)
-    if console.encoding.startswith("utf"):
-        console.print(Group(*_lines(aggregate, title)), width=width)
-        return
     with console.capture() as capture:
-        console.print(Group(*_lines(aggregate, title)), width=width)
-    console.file.write(capture.get().translate(ASCII))
+        console.print(Group(*_lines(aggregate, title)), width=min(console.width, MAX_WIDTH))
+    text = capture.get()
+    if not console.is_terminal:
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    console.file.write(text if console.encoding.startswith("utf") else text.translate(ASCII))
 
 
 def _lines(aggregate: Aggregate, title: str) -> Iterator[RenderableType]:
