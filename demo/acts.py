@@ -31,7 +31,7 @@ class Act:
     seconds: float = 4.0
 
 
-DELAY = 0.7
+DELAY = 0.4
 TOLERATED = 0.3
 """Seconds. A busy machine makes any program so slow: less than what is injected, and truly nobody's doing here."""
 

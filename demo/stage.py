@@ -36,7 +36,7 @@ def stage(console: Console, *, stub: bool = False) -> Iterator[Stage]:
 
 Consul = tuple[str, int, Callable[[float], AbstractContextManager[None]]]
 """Its name and port, and what slows it."""
-BREATH = 0.1
+BREATH = 0.01
 """Seconds a slow Consul runs between two stops."""
 
 
