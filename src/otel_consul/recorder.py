@@ -129,9 +129,7 @@ class Recorder:
                         return method(*args, **kwargs)
             try:
                 call = observation(client, wiring, verb, args, kwargs)
-                if call is None:
-                    return method(*args, **kwargs)
-                if calls_back:
+                if calls_back and call is not None:
                     if args and callable(args[0]):
                         call._callback = args[0]
                         args = (call.answered, *args[1:])
@@ -139,6 +137,8 @@ class Recorder:
                         args, kwargs = with_callback(call, args, kwargs)
             except Exception:  # noqa: BLE001
                 guard.fault("reading a call")
+                call = None
+            if call is None:  # not above: what the transport raises is no fault of ours
                 return method(*args, **kwargs)
             if wiring.kind.lazy:
                 return lazily(call, method(*args, **kwargs))
