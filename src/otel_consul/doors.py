@@ -20,9 +20,10 @@ from otel_consul.observation import Observation
 
 def watch(call: Observation, result: Any) -> bool:
     """End `call` when `result`, a future or a Deferred, has its value; False if it is neither."""
-    if hasattr(result, "add_done_callback"):
+    kind = type(result)  # not the object: a mock has whatever it is asked for
+    if hasattr(kind, "add_done_callback"):
         result.add_done_callback(lambda future: _done(call, future))
-    elif hasattr(result, "addBoth"):
+    elif hasattr(kind, "addBoth"):
         result.addBoth(lambda value: _fired(call, value))
     else:
         return False

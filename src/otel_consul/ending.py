@@ -20,6 +20,7 @@ from otel_consul.semconv import (
     TimeoutKind,
 )
 from otel_consul.totals import LONG
+from otel_consul.transports import qualified_name
 
 if TYPE_CHECKING:
     from otel_consul.observation import Observation
@@ -42,7 +43,7 @@ PHASE_NAMES: Final = PHASE_ATTRIBUTES[: Phase.OTHER]
 OTHER_NAME: Final = PHASE_ATTRIBUTES[Phase.OTHER]
 
 
-def finish(call: Observation, exc: BaseException | None) -> None:
+def finish(call: Observation, exc: BaseException | None) -> None:  # noqa: PLR0912 -- a function more costs every call
     """The caller of `call` gets its value, or `exc`."""
     plan = call.plan
     operation = plan.operation
@@ -59,23 +60,36 @@ def finish(call: Observation, exc: BaseException | None) -> None:
     leaderless, contact, late = False, None, 0.0
     ending = FINE
     if call.answer is not None:
-        status, headers, body = call.client.answer(call.answer)
-        attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
-        if call.recorder.old_names:
-            attributes[semconv.OLD_STATUS_CODE] = status
-        usual = None if plan.blocking else response.usual(headers, attributes)
-        if usual is not None:
-            leaderless, contact = usual
-        else:
-            found = response.read(headers)
-            if found:
-                leaderless, contact = response.describe(found, attributes)
-        if exc is None and (status != OK_STATUS or not operation.read):
-            ending = _ending_of_answer(operation, status, body)
+        try:
+            status, headers, body = call.client.answer(call.answer)
+        except Exception:  # noqa: BLE001 -- a transport of the user's own calls back with anything
+            status = headers = body = None
+        try:
+            if status != OK_STATUS:
+                status = response.status(status)
+            if status is not None:
+                attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
+                if call.recorder.old_names:
+                    attributes[semconv.OLD_STATUS_CODE] = status
+            usual = None if plan.blocking else response.usual(headers, attributes)
+            if usual is not None:
+                leaderless, contact = usual
+            else:
+                found = response.read(headers)
+                if found:
+                    leaderless, contact = response.describe(found, attributes)
+            if exc is None and (status != OK_STATUS or not operation.read):
+                ending = _ending_of_answer(operation, OK_STATUS if status is None else status, body)
+        except Exception:  # noqa: BLE001 -- the rest of what is known is still worth exporting
+            guard.fault("reading an answer")
     if plan.blocking:
         late = _hold(call, found, elapsed, attributes)
     if exc is not None:
-        ending = _ending_of(call, exc, phase, elapsed)
+        try:
+            ending = _ending_of(call, exc, phase, elapsed)
+        except Exception:  # noqa: BLE001
+            guard.fault("ending a failed call")
+            ending = Ending(Outcome.ERROR, qualified_name(type(exc)))
     _record(call, ending, attributes, elapsed, leaderless, contact, late)
 
 
@@ -236,6 +250,9 @@ def _retry_events(call: Observation) -> None:
 def _run_response_hook(hook: hooks.ResponseHook, call: Observation, seen: hooks.Call) -> None:
     try:
         answer = None if call.answer is None else hooks.Response(*call.client.answer(call.answer)[:2])
+    except Exception:  # noqa: BLE001 -- as in `finish`
+        answer = None
+    try:
         hook(call.span, seen, answer)
     except Exception:  # noqa: BLE001
         guard.hook_fault("response_hook")

@@ -174,7 +174,7 @@ class Observation(Clock):
                 if self.delay is not None:
                     self.delay.received(self)
                 self.mark(DECODE)
-            self.answer = args[0] if args else next(iter(kwargs.values()))
+            self.answer = args[0] if args else next(iter(kwargs.values()), None)
         except Exception:  # noqa: BLE001
             guard.fault("reading an answer")
         return self._callback(*args, **kwargs)

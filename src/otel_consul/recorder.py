@@ -32,6 +32,7 @@ from otel_consul.seam import Client, Generation, Wiring
 from otel_consul.settings import Settings
 from otel_consul.totals import Totals
 from otel_consul.transports import UNKNOWN_LAZY_TRANSPORT, UNKNOWN_TRANSPORT, Transport, discover
+from otel_consul.transports.limits import UNKNOWN
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -155,7 +156,7 @@ class Recorder:
 
         return observe
 
-    def _observation(
+    def _observation(  # noqa: PLR0912 -- a function more costs every call
         self,
         client: Client,
         wiring: Wiring,
@@ -166,7 +167,11 @@ class Recorder:
         """Read one call; None if it is to be left alone."""
         http = wiring.http
         base_uri, path, params = client.read(http, args, kwargs)
-        operation, name = lookup(verb, path)
+        try:
+            operation, name = lookup(verb, path)
+        except (AttributeError, TypeError):  # no text: the transport may know better, or complain
+            path = path.decode(errors="replace") if isinstance(path, bytes) else ""
+            operation, name = lookup(verb, path)
         if params:
             query = read(operation, verb, params)
             plan = self._plans.get(base_uri, operation, query, blocking(operation, query))
@@ -175,7 +180,10 @@ class Recorder:
             query = plan.query
         if plan.excluded:
             return None
-        in_force = wiring.kind.limits(http, params, kwargs)
+        try:
+            in_force = wiring.kind.limits(http, params, kwargs)
+        except Exception:  # noqa: BLE001 -- the client's own code works some of them out, and raises in the call too
+            in_force = UNKNOWN
         kind = plan.kinds.get(in_force) or plan.kind(in_force)
         attributes = kind.attributes.copy()
         if name and plan.name_attribute is not None:

@@ -17,10 +17,10 @@ import wrapt
 
 from otel_consul import guard
 
-Reading: TypeAlias = tuple["str | None", str, Any]
-"""How one call reads: (base URI, path, query parameters)."""
-Answer: TypeAlias = tuple[int, Any, Any]
-"""What Consul answered: (status, headers, body)."""
+Reading: TypeAlias = tuple["str | None", Any, Any]
+"""How one call reads: (base URI, path, query parameters). The path is text, unless a caller passed something else."""
+Answer: TypeAlias = tuple[Any, Any, Any]
+"""What Consul answered: (status, headers, body), of the types the transport has them in."""
 
 
 @dataclass(frozen=True)
