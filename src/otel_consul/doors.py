@@ -71,8 +71,8 @@ async def _awaited(call: Observation, held: _Held) -> Any:
     task = stacks.task()
     call.waiter = stacks.nobody if task is None else ref(task)
     call.bound_by_task()
-    call.begin(get_current(), task)
     try:
+        call.begin(get_current(), task)
         result = await held.awaitable
     except BaseException as exc:
         call.fail(exc)

@@ -85,6 +85,7 @@ def finish(call: Observation, exc: BaseException | None) -> None:  # noqa: PLR09
     if plan.blocking:
         late = _hold(call, found, elapsed, attributes)
     if exc is not None:
+        call.raised = True
         try:
             ending = _ending_of(call, exc, phase, elapsed)
         except Exception:  # noqa: BLE001
@@ -152,7 +153,7 @@ def _hold(call: Observation, found: Mapping[str, str], elapsed: float, attribute
     return late
 
 
-def _record(
+def _record(  # noqa: PLR0912 -- a function more costs every call
     call: Observation,
     ending: Ending,
     attributes: dict[str, Any],
@@ -174,9 +175,12 @@ def _record(
             guard.fault("summing up local delay")
     failed = ending is not FINE and ending.outcome in FAILURES
     if failed and plan.spans == "errors":
-        call.span = recorder.start_span(
-            plan.operation.name, call.context, SpanKind.CLIENT, call.attributes, start_time=call.start_ns
-        )
+        try:
+            call.span = recorder.start_span(
+                plan.operation.name, call.context, SpanKind.CLIENT, call.attributes, start_time=call.start_ns
+            )
+        except Exception:  # noqa: BLE001 -- as in `Observation.begin`
+            guard.fault("starting a span")
     span = call.span
     try:
         if span.is_recording():
@@ -191,26 +195,28 @@ def _record(
                 if failed:
                     span.set_status(Status(StatusCode.ERROR, ending.description))
         if call.hooked is not None and settings.response_hook is not None:
-            _run_response_hook(settings.response_hook, call, call.hooked)
-        point = plan.fine if ending is FINE else plan.duration_attributes(ending.outcome, ending.error_type)
-        recorder.duration.record(elapsed, point, call.context)
-        recorder.finished(
-            (
-                plan.series,
-                call.times if settings.phases else None,
-                local,
-                call.resends,
-                call.opened,
-                late,
-                leaderless and operation.read,
-                contact if operation.read else None,
+            hooks.run("response_hook", settings.response_hook, span, call.hooked, _response(call))
+    finally:  # the point is known, whatever happened to the span
+        try:
+            point = plan.fine if ending is FINE else plan.duration_attributes(ending.outcome, ending.error_type)
+            recorder.duration.record(elapsed, point, call.context)
+            recorder.finished(
+                (
+                    plan.series,
+                    call.times if settings.phases else None,
+                    local,
+                    call.resends,
+                    call.opened,
+                    late,
+                    leaderless and operation.read,
+                    contact if operation.read else None,
+                )
             )
-        )
-        if len(totals.finished) > LONG:
-            totals.fold()
-    finally:
-        span.end(call.start_ns + int(elapsed * 1e9))
-        call.answer = call.hooked = None  # a timer of the transport's may hold on to this call for minutes
+            if len(totals.finished) > LONG:
+                totals.fold()
+        finally:
+            span.end(call.start_ns + int(elapsed * 1e9))
+            call.answer = call.hooked = None  # a timer of the transport's may hold on to this call for minutes
 
 
 def _measured(call: Observation, attributes: dict[str, Any], local: list[float] | None, elapsed: float) -> None:
@@ -247,15 +253,14 @@ def _retry_events(call: Observation) -> None:
         call.span.add_event(semconv.EVENT_RETRY, attributes, call.at(elapsed))
 
 
-def _run_response_hook(hook: hooks.ResponseHook, call: Observation, seen: hooks.Call) -> None:
+def _response(call: Observation) -> hooks.Response | None:
+    """What the response hook sees of the answer."""
+    if call.answer is None or call.raised:
+        return None
     try:
-        answer = None if call.answer is None else hooks.Response(*call.client.answer(call.answer)[:2])
+        return hooks.Response(*call.client.answer(call.answer)[:2])
     except Exception:  # noqa: BLE001 -- as in `finish`
-        answer = None
-    try:
-        hook(call.span, seen, answer)
-    except Exception:  # noqa: BLE001
-        guard.hook_fault("response_hook")
+        return None
 
 
 def _ending_of_answer(operation: Operation, status: int, body: Any) -> Ending:

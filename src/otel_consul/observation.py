@@ -12,7 +12,7 @@ from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, get_current_span, set_span_in_context
 
 from otel_consul import deadlines, guard, hooks, stacks
 from otel_consul.ending import finish, finish_abandoned
@@ -57,6 +57,8 @@ class Observation(Clock):
     """What hooks see of this call, if there are any."""
     answer: Any = None
     """The client's response object, once there is one."""
+    raised = False
+    """Whether the caller gets an exception."""
     _callback: Any = None
     _token: Any = None
     context: Context | None = None
@@ -94,16 +96,20 @@ class Observation(Clock):
             if self.waiter is None:
                 self.waiter = get_ident() if "gevent" not in modules else stacks.thread()
             if plan.spans == "all":
-                self.span = span = recorder.start_span(
-                    plan.operation.name, context, CLIENT, self.attributes, start_time=start_ns
-                )
+                try:
+                    self.span = span = recorder.start_span(
+                        plan.operation.name, context, CLIENT, self.attributes, start_time=start_ns
+                    )
+                except Exception:  # noqa: BLE001 -- a sampler or a span processor failed: the call is counted without
+                    guard.fault("starting a span")
+                    span = get_current_span(context)
                 self.attributes = GIVEN  # the span has its own copy; an open call should be small
-                if recorder.on_first_span is not None and span.is_recording():
-                    recorder.on_first_span()
                 if context or recorder.suppress_http_keys:
                     context = Context({**context, SPAN_KEY: span, **recorder.suppress_http_keys})
                 else:
                     context = Context({SPAN_KEY: span})
+                if recorder.on_first_span is not None and self.span.is_recording():
+                    recorder.on_first_span()
             elif recorder.suppress_http_keys:
                 context = Context({**context, **recorder.suppress_http_keys})
             if recorder.local_delay is not None:
@@ -118,18 +124,13 @@ class Observation(Clock):
                 recorder.advice.give(self)
             self._token = attach(context)
             self._previous_clock = CURRENT.get()
-            CURRENT.set(self)
             if self.hooked is not None and recorder.settings.request_hook is not None:
-                self._run_request_hook(recorder.settings.request_hook, self.hooked)
-            self.running = True  # not before: an HTTP call of the hook's is no part of this one
+                CURRENT.set(None)  # what the hook sends, or starts with a copy of the context, is no part of any call
+                hooks.run("request_hook", recorder.settings.request_hook, self.span, self.hooked)
+            CURRENT.set(self)
+            self.running = True
         except Exception:  # noqa: BLE001
             guard.fault("starting a call")
-
-    def _run_request_hook(self, hook: hooks.RequestHook, call: hooks.Call) -> None:
-        try:
-            hook(self.span, call)
-        except Exception:  # noqa: BLE001
-            guard.hook_fault("request_hook")
 
     def release(self) -> None:
         """The caller's own code goes on; the call does too."""

@@ -143,8 +143,8 @@ class Recorder:
                 return method(*args, **kwargs)
             if wiring.kind.lazy:
                 return lazily(call, method(*args, **kwargs))
-            call.begin(context)
             try:
+                call.begin(context)
                 result = method(*args, **kwargs)
             except BaseException as exc:
                 call.fail(exc)
