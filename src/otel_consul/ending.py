@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from otel_consul import deadlines, guard, hooks, outcome, redact, response, semconv
+from otel_consul.inflight import OVER
 from otel_consul.operations import Operation
 from otel_consul.semconv import (
     PHASE_ATTRIBUTES,
@@ -61,7 +62,7 @@ def finish(call: Observation, exc: BaseException | None) -> None:  # noqa: PLR09
     ending = FINE
     if call.answer is not None:
         try:
-            status, headers, body = call.client.answer(call.answer)
+            status, headers, body = call.wiring.client.answer(call.answer)
         except Exception:  # noqa: BLE001 -- a transport of the user's own calls back with anything
             status = headers = body = None
         try:
@@ -216,7 +217,9 @@ def _record(  # noqa: PLR0912 -- a function more costs every call
                 totals.fold()
         finally:
             span.end(call.start_ns + int(elapsed * 1e9))
-            call.answer = call.hooked = None  # a timer of the transport's may hold on to this call for minutes
+            # A timer of the transport's may hold on to this call for minutes; to nothing else, then.
+            call.answer = call.hooked = call.wiring = None  # type: ignore[assignment]
+            call.recorder = OVER
 
 
 def _measured(call: Observation, attributes: dict[str, Any], local: list[float] | None, elapsed: float) -> None:
@@ -258,7 +261,7 @@ def _response(call: Observation) -> hooks.Response | None:
     if call.answer is None or call.raised:
         return None
     try:
-        return hooks.Response(*call.client.answer(call.answer)[:2])
+        return hooks.Response(*call.wiring.client.answer(call.answer)[:2])
     except Exception:  # noqa: BLE001 -- as in `finish`
         return None
 

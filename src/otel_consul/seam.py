@@ -62,11 +62,12 @@ if hasattr(os, "register_at_fork"):
 class Wiring:
     """What observing needs to know of one transport object. Apart from its proxy: whose attributes are slow to read."""
 
-    __slots__ = ("generation", "http", "kind", "seam")
+    __slots__ = ("client", "generation", "http", "kind", "seam")
 
     def __init__(self, http: Any, seam: Seam) -> None:
         self.http = http
         self.seam = seam
+        self.client = seam.client
         self.generation = Generation.number
         self.kind: Any = seam.kind_of(http)
 
@@ -103,6 +104,19 @@ class TransportProxy(wrapt.ObjectProxy):  # type: ignore[type-arg]
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__wrapped__.__reduce_ex__(protocol)
+
+
+def wraps(outer: Any, http: Any, depth: int = 4) -> bool:
+    """Whether the transport object `outer` hands calls on to the transport object `http`, or to one that does."""
+    try:
+        values = list(vars(outer).values())
+    except TypeError:
+        return False
+    for value in values:
+        inner = value.__wrapped__ if issubclass(type(value), TransportProxy) else value
+        if inner is http or (depth > 0 and hasattr(type(inner), "get") and wraps(inner, http, depth - 1)):
+            return True
+    return False
 
 
 Observe: TypeAlias = Callable[[Wiring, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
