@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from otel_consul import stacks
+from otel_consul.chains import Frame
 
 if TYPE_CHECKING:
     from otel_consul.observation import Observation
@@ -20,23 +21,29 @@ class Advice:
     """What has been said so far."""
 
     def __init__(self) -> None:
-        self._given: set[tuple[str, str, int]] = set()
+        self._seen: set[tuple[str, str, int]] = set()
+        """Operations and positions in the code: cheaper to find than the line that a position is in."""
+        self._given: set[tuple[str, Frame]] = set()
 
     def give(self, call: Observation) -> None:
         """`call` has no deadline: say so, if it is the first of its operation from this place."""
         place = call.origin or stacks.place()
-        if place is None or len(self._given) >= _MOST:
+        if place is None or len(self._seen) >= _MOST:
             return
         operation = call.plan.operation.name
         code, position = place
         key = (operation, code.co_filename, code.co_firstlineno << 20 | position)
-        if key in self._given:
+        if key in self._seen:
             return
-        self._given.add(key)
+        self._seen.add(key)
+        line = stacks.line(place)
+        if (operation, line) in self._given:
+            return
+        self._given.add((operation, line))
         _logger.info(
             "%s at %s has no deadline: if Consul or the network falls silent, it waits for ever. To set one, %s. "
             "Said once for each operation and place.",
             operation,
-            stacks.line(place),
+            line,
             call.client.deadline_advice.get(call.transport, OTHERWISE),
         )

@@ -6,7 +6,6 @@ same when it is awaited.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Coroutine, Generator
 from types import CoroutineType, GeneratorType, MethodType, coroutine
@@ -16,7 +15,7 @@ from weakref import ref
 import wrapt
 from opentelemetry.context import get_current
 
-from otel_consul import stacks
+from otel_consul import deadlines, stacks
 from otel_consul.observation import Observation
 from otel_consul.phases import CURRENT
 
@@ -30,7 +29,7 @@ def watch(call: Observation, result: Any) -> bool:
         result.addBoth(lambda value: _fired(call, value))
     else:
         return False
-    call.keeper = ref(result, lambda _: call.abandon())
+    call.keeper = ref(result, lambda _: call.drop())
     call.waiter, call.origin = stacks.nobody, stacks.place()
     return True
 
@@ -122,6 +121,9 @@ async def _awaited(call: Observation, held: _Holder) -> Any:
     try:
         call.begin(context, outer, task)
         result = await held.awaitable
+    except GeneratorExit:
+        call.drop()
+        raise
     except BaseException as exc:
         call.fail(exc)
         raise
@@ -138,7 +140,7 @@ def _yielded(call: Observation, held: _Holder) -> Generator[Any, Any, Any]:
 def _done(call: Observation, future: Any) -> None:
     """A tornado or asyncio future is done."""
     if future.cancelled():
-        call.fail(asyncio.CancelledError())
+        call.fail(deadlines.FutureCancelledError(future))
     # not `future.exception()`: asking would silence asyncio's "exception was never retrieved"
     elif (exc := getattr(future, "_exception", None)) is not None:
         call.fail(exc)

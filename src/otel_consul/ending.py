@@ -95,17 +95,16 @@ def finish(call: Observation, exc: BaseException | None) -> None:  # noqa: PLR09
     _record(call, ending, attributes, elapsed, leaderless, contact, late)
 
 
-def finish_abandoned(call: Observation) -> None:
-    """Nobody will end `call` any more: the process ends, or the plugin is removed."""
+def finish_abandoned(call: Observation, elapsed: float, description: str) -> None:
+    """Nobody will end `call` any more: its clock was stopped after `elapsed` seconds."""
     phase = call.phase
-    elapsed = call.stop()
-    call.running = False
     if call.delay is not None:
         call.delay.drop()
         call.delay = None
-    _record(
-        call, _abandoned("still running when observation ended", _where(phase, elapsed)), {}, elapsed, False, None, 0.0
-    )
+    attributes: dict[str, Any] = {}
+    late = _hold(call, {}, elapsed, attributes) if call.plan.blocking else 0.0
+    ending = _abandoned(description, _where(phase, elapsed))
+    _record(call, ending, attributes, elapsed, False, None, late)
 
 
 def _ending_of(call: Observation, exc: BaseException, phase: int, elapsed: float) -> Ending:
@@ -118,9 +117,9 @@ def _ending_of(call: Observation, exc: BaseException, phase: int, elapsed: float
 
 
 def _ending_of_cancelled(call: Observation, exc: BaseException, where: dict[str, Any]) -> Ending:
-    if isinstance(exc, GeneratorExit) or deadlines.loop_is_closing():
-        return _abandoned("still running when its event loop ended", where)
     reason = call.recorder.cancel_reason(exc)
+    if isinstance(exc, GeneratorExit) or (reason != CancelReason.DEADLINE and deadlines.loop_is_closing()):
+        return _abandoned("still running when its event loop ended", where)
     cancelled = (semconv.EVENT_CANCELLED, {semconv.CANCEL_REASON: reason, **where})
     if reason != CancelReason.DEADLINE:
         return Ending(Outcome.CANCELLED, events=(cancelled,))

@@ -61,7 +61,7 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             settings,
             trace.get_tracer(SCOPE_NAME, __version__, options.get("tracer_provider"), SCHEMA_URL),
             self._instruments,
-            old_names="http" not in opt_in,
+            old_names="http" not in opt_in or "http/dup" in opt_in,
         )
         self._instruments.totals = recorder.totals
         deadlines.apply()

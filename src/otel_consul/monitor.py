@@ -159,6 +159,9 @@ def _attributes(call: Observation, elapsed: float, threads: Mapping[int, FrameTy
     }
     if call.limits.deadline is not None:
         attributes[semconv.DEADLINE] = call.limits.deadline
+    if call.plan.blocking:
+        attributes[semconv.BLOCKING] = True
+        attributes[semconv.WAIT] = call.query.wait or semconv.DEFAULT_WAIT
     frames = stacks.stack(call.waiter, call.origin, threads)
     if frames:
         caller = frames[-1]

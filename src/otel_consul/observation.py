@@ -248,9 +248,24 @@ class Observation(Clock):
         """Nobody will end this call any more: the process ends, or the plugin is removed."""
         try:
             if self.recorder.registry.close(self):
-                finish_abandoned(self)
+                finish_abandoned(self, self.stop(), "still running when observation ended")
         except Exception:  # noqa: BLE001
             guard.fault("abandoning a call")
+
+    def drop(self) -> None:
+        """Its caller has let go of it: to be ended by the background thread.
+
+        Not here: garbage may be collected, and this run, while this thread holds any lock, the SDK's too.
+        """
+        try:
+            recorder = self.recorder
+            if recorder.registry.close(self):
+                self.keeper = None
+                recorder.dropped.add(self, self.stop())
+        except Exception:  # noqa: BLE001
+            guard.fault("dropping a call")
+        finally:
+            self._forsake()
 
     @property
     def client(self) -> Client:

@@ -23,12 +23,13 @@ from otel_consul import deadlines, guard, hooks, semconv
 from otel_consul.advice import Advice
 from otel_consul.background import LINGER, Background
 from otel_consul.doors import later, lazily, watch, with_callback
+from otel_consul.dropped import Dropped
 from otel_consul.inflight import Registry
 from otel_consul.local_delay import LocalDelay
 from otel_consul.metrics import Instruments
 from otel_consul.observation import Observation
 from otel_consul.operations import lookup
-from otel_consul.params import blocking, hold, read
+from otel_consul.params import blocking, read
 from otel_consul.phases import CURRENT, Clock
 from otel_consul.plans import Plans
 from otel_consul.seam import Client, Generation, Wiring
@@ -48,6 +49,7 @@ def _forked() -> None:
     """In a child process: the open calls are the parent's, nobody here will ever end them."""
     for recorder in list(_live):
         recorder.registry.clear()
+        recorder.dropped.clear()
         recorder.totals.reset()
 
 
@@ -84,6 +86,7 @@ class Recorder:
         self._hooked = settings.request_hook is not None or settings.response_hook is not None
         self.cancel_reason = deadlines.reason
         self.background = Background(min(LINGER, settings.stall_threshold or LINGER))
+        self.dropped = Dropped(self.background)
         self.on_first_span: Callable[[], None] | None = None
         """Called when the first span that records has started: the program has made its tracer provider by then."""
         self.local_delay = LocalDelay(self.background) if settings.local_delay else None
@@ -201,7 +204,7 @@ class Recorder:
             if query.datacenter is not None:
                 attributes[semconv.DATACENTER] = query.datacenter
             if plan.blocking:
-                attributes[semconv.WAIT] = hold(query)[0]
+                attributes[semconv.WAIT] = query.wait or semconv.DEFAULT_WAIT
         if wiring.generation != Generation.number:
             attributes[semconv.CLIENT_FORKED] = True
         call = Observation(self, wiring, plan, kind, query, attributes)

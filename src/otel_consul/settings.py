@@ -113,7 +113,12 @@ def _one_of(*choices: str) -> Callable[[Any], str]:
 
 def _signal(value: Any) -> str:
     name = str(value).strip().upper()
-    return signal.Signals[name if name.startswith("SIG") else f"SIG{name}"].name if name else ""
+    if not name:
+        return ""
+    known = signal.Signals[name if name.startswith("SIG") else f"SIG{name}"].name
+    if known in ("SIGKILL", "SIGSTOP"):  # no process can handle these
+        raise ValueError(value)
+    return known
 
 
 _READERS: Final[dict[str, tuple[Callable[[Any], Any], str]]] = {

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from otel_consul import guard
 from otel_consul.background import bare_thread
+from otel_consul.dropped import Dropped
 from otel_consul.inflight import Registry
 from otel_consul.os_signals import SignalHandler
 
@@ -35,10 +36,11 @@ _HELD: Final = 2.0
 class Shutdown:
     """Sees to the open calls of `registry` when the process ends. `providers` gives what to flush then."""
 
-    def __init__(self, registry: Registry, providers: Callable[[], Iterable[Any]]) -> None:
+    def __init__(self, registry: Registry, dropped: Dropped, providers: Callable[[], Iterable[Any]]) -> None:
         self._registry = registry
+        self._dropped = dropped
         self._providers = providers
-        self._sigterm = SignalHandler(signal.SIGTERM, self._terminated)
+        self._sigterm = SignalHandler(signal.SIGTERM, self._terminated, ends=True)
         self._pid = os.getpid()
         """The process the calls were made in: a forked child has a handler before it has calls."""
 
@@ -61,6 +63,7 @@ class Shutdown:
 
     def abandon_all(self) -> None:
         """End every open call as abandoned. Blocks only for a flush, where there are very many; never raises."""
+        self._dropped.end_all()
         calls = self._registry.snapshot()
         flushing = True
         for number, call in enumerate(calls, 1):

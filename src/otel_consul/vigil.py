@@ -22,7 +22,7 @@ class Vigil:
 
     def __init__(self, recorder: Recorder, logger: Logger, providers: Callable[[], Iterable[Any]]) -> None:
         self._recorder = recorder
-        self._shutdown = Shutdown(recorder.registry, providers)
+        self._shutdown = Shutdown(recorder.registry, recorder.dropped, providers)
         settings = recorder.settings
         self._dump: SignalHandler | None = None
         if settings.dump_signal:

@@ -41,6 +41,13 @@ def test_once_for_each_operation_and_place(stub: StubAgent, said: pytest.LogCapt
     assert {record.name for record in said.records} == {"otel_consul"}
 
 
+def test_once_for_a_line_with_several_calls(stub: StubAgent, said: pytest.LogCaptureFixture) -> None:
+    client = unbounded(stub.port)
+    for _ in range(2):
+        client.kv.get("a"), client.kv.get("b"), client.kv.put("a", "1")
+    assert [record.getMessage().split()[0] for record in said.records] == ["kv.get", "kv.put"]
+
+
 def test_nothing_is_said_of_a_call_with_a_deadline(stub: StubAgent, said: pytest.LogCaptureFixture) -> None:
     consul.Consul(port=stub.port).kv.get("a")
     assert said.records == []

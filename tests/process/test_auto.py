@@ -84,7 +84,14 @@ def test_environment_alone(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("opt_in", "old"),
-    [("", True), ("http", False), ("http/dup", True), ("database, http", False), ("database", True)],
+    [
+        ("", True),
+        ("http", False),
+        ("http/dup", True),
+        ("database, http", False),
+        ("database", True),
+        ("http,http/dup", True),
+    ],
 )
 def test_stability_opt_in_says_which_names(run: Run, opt_in: str, old: bool) -> None:
     done = run(CALL, auto=True, env={**QUIET, "OTEL_SEMCONV_STABILITY_OPT_IN": opt_in})

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Iterator
+from concurrent.futures import CancelledError as ConcurrentCancelledError
 from typing import Any
 
 import pytest
@@ -18,6 +19,10 @@ CALLER, UNKNOWN = CancelReason.CALLER, CancelReason.UNKNOWN
 WANTS_TIMEOUT = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
 NO_DEADLINE = CALLER if sys.version_info >= (3, 11) else UNKNOWN
 """What a cancellation without a deadline is called: 3.10 has deadlines that cannot be seen."""
+
+
+class LikeTwistedsError(Exception):
+    """As `twisted.internet.defer.CancelledError`, which a task may be running for."""
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +84,56 @@ async def after_a_deadline_that_was_survived(call: Call) -> None:
         await asyncio.wait_for(asyncio.shield(task), SOON)
     task.cancel()  # by the caller, once
     await cancel(task, call)
+
+
+@WANTS_TIMEOUT
+def test_cancel_of_a_group_is_the_callers() -> None:
+    async def group(call: Call) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(call())
+
+    async def cancelled(call: Call) -> None:
+        await cancel(asyncio.ensure_future(group(call)), call)
+
+    async def cancelled_inside_wait_for(call: Call) -> None:
+        await cancel(asyncio.ensure_future(asyncio.wait_for(group(call), 60)), call)
+
+    assert reasons_of(cancelled) == [CALLER]
+    assert reasons_of(cancelled_inside_wait_for) == [CALLER]
+
+
+@pytest.mark.parametrize("exc", [KeyboardInterrupt(), GeneratorExit(), ConcurrentCancelledError(), LikeTwistedsError()])
+def test_what_asyncio_did_not_cancel_is_unknown(exc: BaseException) -> None:
+    async def inside_a_task() -> str:
+        return deadlines.reason(exc)
+
+    assert deadlines.reason(exc) == UNKNOWN
+    assert asyncio.run(inside_a_task()) == UNKNOWN
+
+
+def test_no_task_runs() -> None:
+    async def in_a_callback() -> str:
+        loop = asyncio.get_running_loop()
+        told = loop.create_future()
+        loop.call_soon(lambda: told.set_result(deadlines.reason(asyncio.CancelledError())))
+        return str(await told)
+
+    assert deadlines.reason(asyncio.CancelledError()) == UNKNOWN
+    assert asyncio.run(in_a_callback()) == UNKNOWN
+
+
+@pytest.mark.parametrize(("seconds", "reason"), [(SOON, CancelReason.DEADLINE), (60, UNKNOWN)])
+def test_a_future_that_is_cancelled(seconds: float, reason: str) -> None:
+    async def main() -> str:
+        future = asyncio.get_running_loop().create_future()
+        waiting = asyncio.ensure_future(asyncio.wait_for(future, seconds))
+        if seconds != SOON:
+            asyncio.get_running_loop().call_later(SOON, future.cancel)
+        await asyncio.wait([waiting])
+        assert future.cancelled()
+        return deadlines.reason(deadlines.FutureCancelledError(future))
+
+    assert asyncio.run(main()) == reason
 
 
 @pytest.mark.parametrize("scenario", [cancelled_task, cancelled_inside_wait_for, after_a_deadline_that_was_survived])

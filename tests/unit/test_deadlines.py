@@ -14,10 +14,8 @@ from otel_consul import deadlines
 from otel_consul.semconv import CancelReason
 from tests.support.cancelled import SOON, Call, reasons_of
 
-DEADLINE, CALLER, UNKNOWN = CancelReason.DEADLINE, CancelReason.CALLER, CancelReason.UNKNOWN
+DEADLINE = CancelReason.DEADLINE
 WANTS_TIMEOUT = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
-NO_DEADLINE = CALLER if sys.version_info >= (3, 11) else UNKNOWN
-"""What a cancellation without a deadline is called: 3.10 has deadlines that cannot be seen."""
 
 
 @pytest.fixture(autouse=True)
@@ -125,10 +123,41 @@ async def wait_for_nested_gather(call: Call) -> None:
     await asyncio.wait_for(asyncio.gather(asyncio.gather(call()), call()), SOON)
 
 
+async def wait_for_while_a_cancellation_is_handled(call: Call) -> None:
+    async def cleans_up() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await asyncio.wait_for(call(), SOON)
+
+    task = asyncio.ensure_future(cleans_up())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@WANTS_TIMEOUT
+def test_expired_wait_for_of_a_group_is_a_deadline() -> None:
+    async def groups(call: Call) -> None:
+        async def inner() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(call())
+
+        async def outer() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(inner())
+                group.create_task(call())
+
+        await asyncio.wait_for(outer(), SOON)
+
+    assert reasons_of(groups) == [DEADLINE, DEADLINE]
+
+
 @pytest.mark.parametrize(
     ("scenario", "calls"),
     [
         (wait_for_coroutine, 1),
+        (wait_for_while_a_cancellation_is_handled, 1),
         (wait_for_by_name, 1),
         (wait_for_task, 1),
         (wait_for_gather, 2),
@@ -141,27 +170,6 @@ def test_expired_wait_for_is_a_deadline(scenario: Any, calls: int) -> None:
 
 
 # --- the rest -----------------------------------------------------------------------------------------------------
-
-
-@WANTS_TIMEOUT
-def test_remaining_is_what_the_nearest_timeout_leaves() -> None:
-    async def look() -> list[float | None]:
-        seen = [deadlines.remaining()]
-        async with asyncio.timeout(100), asyncio.timeout(5), asyncio.timeout(None):
-            seen.append(deadlines.remaining())
-            seen.append(await asyncio.ensure_future(later()))
-        async with asyncio.timeout(100):
-            seen.append(await later())
-        return [*seen, deadlines.remaining()]
-
-    async def later() -> float | None:
-        return deadlines.remaining()
-
-    none, nearest, in_child, outer, after = asyncio.run(look())
-    assert (none, after) == (None, None)
-    assert nearest == pytest.approx(5, abs=0.5)
-    assert in_child == pytest.approx(5, abs=0.5)
-    assert outer == pytest.approx(100, abs=0.5)
 
 
 def patches() -> dict[str, Any]:
@@ -202,6 +210,5 @@ def test_wrapper_of_a_stranger_on_top_survives(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_no_loop_runs() -> None:
-    assert deadlines.reason(asyncio.CancelledError()) == NO_DEADLINE
     assert deadlines.remaining() is None
     assert not deadlines.loop_is_closing()

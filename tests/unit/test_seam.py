@@ -17,6 +17,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from otel_consul import semconv
 from otel_consul.seam import TransportProxy
 from otel_consul.semconv import Outcome
+from tests.hung.support import eventually
 from tests.support.fake_client import OK, Response, Transport, observed, value_of
 from tests.support.telemetry import Telemetry, events
 
@@ -172,6 +173,7 @@ def test_closed_coroutine_is_abandoned(telemetry: Telemetry, caplog: pytest.LogC
         coroutine.close()  # GeneratorExit, outside any loop
 
         assert telemetry.total(semconv.ACTIVE.name) == 0
+        eventually(lambda: telemetry.spans)  # by the background thread
         assert (telemetry.span.attributes or {})[semconv.OUTCOME] == Outcome.ABANDONED
         assert set(events(telemetry.span)) == {semconv.EVENT_ABANDONED}
         assert not trace.get_current_span().get_span_context().is_valid
@@ -188,6 +190,7 @@ def test_dropped_coroutine_is_abandoned(telemetry: Telemetry) -> None:
     with observed(telemetry) as library:
         asyncio.run(start_and_drop(library.client(forever, lazy=True)))
         gc.collect()
+        eventually(lambda: telemetry.spans)
         assert (telemetry.span.attributes or {})[semconv.OUTCOME] == Outcome.ABANDONED
         assert telemetry.total(semconv.ACTIVE.name) == 0
 

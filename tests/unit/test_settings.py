@@ -71,6 +71,14 @@ def test_bad_value_is_one_warning_and_the_default(name: str, source: str, caplog
         assert part in record.getMessage()
 
 
+@pytest.mark.parametrize("name", ["SIGKILL", "stop", "SIG", "SIG_DFL", "9", "SIGUSR2,SIGUSR1"])
+def test_no_signal_that_can_be_handled(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert Settings.build({}, {PREFIX + "DUMP_SIGNAL": name}) == Settings()
+    (record,) = caplog.records
+    for part in (PREFIX + "DUMP_SIGNAL", repr(name), "SIGUSR2"):
+        assert part in record.getMessage()
+
+
 @pytest.mark.parametrize("value", [-1, "nan", "inf", "-0.5", [], {}])
 def test_no_number_of_seconds(value: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert Settings.build({"stall_threshold": value}, {}).stall_threshold == Settings().stall_threshold
