@@ -34,16 +34,13 @@ def play(console: Console, act: Act, on: Stage) -> Finding:
 
         with console.status("The program starts ..."):
             receiver.wait_for(lambda received: len(received.spans) >= OPEN_FOR_BUSINESS, START_SECONDS)
-        act.network(on.proxy)
-        try:
+        with act.fault(on):
             screen.wait(console, act, look)
-        finally:
-            on.proxy.delay(0)
         with console.status("The program ends ..."):
             program.stop()
         aggregate = aggregated(receiver.spans)
     show(aggregate, console, "What the telemetry says")
-    verdict = worst(aggregate.operations)
+    verdict = worst(aggregate.operations + aggregate.blocking)
     cause = verdict.cause if verdict else "no telemetry"
     blamed, right = NAMES.get(cause, cause), cause == act.cause
     if act.cause == "nothing" and verdict and 0 < verdict.seconds < TOLERATED:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from testbed.tcp_proxy import TcpProxy
+from demo.stage import Stage
 
-Network = Callable[[TcpProxy], None]
+Fault = Callable[[Stage], AbstractContextManager[None]]
 
 
-def _leave_alone(_: TcpProxy) -> None:
-    """Do nothing to the network."""
+def _none(_: Stage) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,12 @@ class Act:
     """The cause the report must name: see `otel_consul.report.Verdict`."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Environment variables of the program."""
-    network: Network = _leave_alone
+    fault: Fault = _none
+    """What goes wrong around the program meanwhile."""
     seconds: float = 4.0
 
 
-DELAY = 0.7
+DELAY = 0.4
 TOLERATED = 0.3
 """Seconds. A busy machine makes any program so slow: less than what is injected, and truly nobody's doing here."""
 
@@ -42,11 +44,12 @@ ACTS = (
         seconds=3.0,
     ),
     Act(
-        title="A slow network",
-        what=f"The network between the program and Consul delivers each answer {DELAY} s late.",
-        culprit="a slow network",
+        title="A slow server",
+        what=f"Consul is short of CPU: it stands still for {DELAY} s, again and again. To its client this looks just "
+        "like a slow network, so the most that can be told is: one of these two, and not the program.",
+        culprit="a slow Consul",
         cause="wait",
-        network=lambda proxy: proxy.delay(DELAY),
+        fault=lambda on: on.slowed(DELAY),
     ),
     Act(
         title="A pool too small",

@@ -25,6 +25,7 @@ NAMES = {
     "no_deadline": "calls without a deadline",
     "never_returned": "calls that never returned",
     "errors": "failed calls",
+    "timeouts": "calls that timed out",
 }
 """The cause of a verdict, in a few words."""
 

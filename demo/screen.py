@@ -82,4 +82,5 @@ def closing(console: Console, findings: Sequence[Finding], seconds: float) -> No
         table.add_row(f"{number} {found.title}", found.injected, found.blamed, mark)
     console.print(table)
     console.print(f"\n{seconds:.0f} s in all. For your own program, without any back end:", style="dim")
-    console.print("  opentelemetry-instrument --traces_exporter consul_report python app.py\n", style="bold")
+    command = "opentelemetry-instrument --traces_exporter consul_report \\\n      --metrics_exporter none python app.py"
+    console.print(f"  {command}\n", style="bold", markup=False)

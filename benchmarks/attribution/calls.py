@@ -7,7 +7,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import consul
@@ -58,7 +58,7 @@ def sync(
         while not session.adapters["http://"].poolmanager.pools.keys() or not _taken(session):
             time.sleep(0.0005)
     seconds = 0.0
-    with disturbed(scenario.disturbances if disturb else ()):
+    with disturbed(scenario) if disturb else nullcontext():
         start = time.perf_counter()
         for _ in range(scenario.calls):
             with suppress(consul.ConsulException):
@@ -98,7 +98,7 @@ async def _by_asyncio(
         holders = [asyncio.ensure_future(client.kv.get("held")) for _ in range(scenario.holders)]
         if holders:
             await asyncio.sleep(0.005)  # they are on their way
-    with disturbed(scenario.disturbances if disturb else ()):
+    with disturbed(scenario) if disturb else nullcontext():
         start = time.perf_counter()
         for _ in range(scenario.calls):
             with suppress(consul.ConsulException):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,8 +32,6 @@ class Place:
 
     def index(self) -> str:
         """The index to block on."""
-        import json  # noqa: PLC0415
-
         _, body = self._cluster.client.call("GET", "/v1/kv/a")
         return str(json.loads(body)[0]["ModifyIndex"])
 
@@ -47,8 +47,6 @@ class Place:
             threading.Timer(_PAUSED_AFTER + _PAUSED_FOR, self._cluster.resume, (self._leader,)).start()
 
     def _wait_until_leaderless(self) -> None:
-        import time  # noqa: PLC0415
-
         end = time.monotonic() + 15
         while self._cluster.servers[self._leader].leader() is not None and time.monotonic() < end:
             time.sleep(0.05)

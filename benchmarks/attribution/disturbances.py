@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.attribution.scenarios import Disturbance
+from benchmarks.attribution.scenarios import Disturbance, Scenario
+from otel_consul import open_calls
 
+_LOOK_EVERY = 0.001
+_PIECE = 100_000
 _junk: list[Any] = []
 
 
@@ -45,8 +48,10 @@ def collect() -> None:
 def grow_junk(seconds: float) -> None:
     """Make a full collection take about so long."""
     gc.disable()
-    while min(_timed(gc.collect) for _ in range(2)) < seconds:
-        _junk.append([[] for _ in range(100_000)])
+    while (took := min(_timed(gc.collect) for _ in range(2))) < seconds:
+        # What is missing, by what there is: one at a time, most of the time would go into collecting.
+        more = max(1, int(len(_junk) * (seconds / took - 1)))
+        _junk.extend([[] for _ in range(_PIECE)] for _ in range(more))
     gc.enable()
 
 
@@ -69,23 +74,27 @@ _WORK: dict[str, Callable[[float], None]] = {
     "collect_in_thread": lambda _: collect(),
     "hold_gil": hold_gil,
 }
+_OF_THE_LOOP = ("busy_loop", "sleeping_loop", "collect_in_loop")
 
 
 @contextmanager
-def disturbed(disturbances: tuple[Disturbance, ...]) -> Iterator[None]:
-    """They happen while the block runs; those of the loop need one running here."""
+def disturbed(scenario: Scenario) -> Iterator[None]:
+    """Its disturbances happen to the one call in the block; those of the loop need one running here."""
     threads: list[threading.Thread] = []
     stop = threading.Event()
-    for one in disturbances:
-        if one.kind in ("busy_loop", "sleeping_loop", "collect_in_loop"):
-            asyncio.get_running_loop().call_later(one.at, _WORK[one.kind], one.seconds)
-        elif one.kind == "python_hog":
+    if any(one.kind == "hold_gil" for one in scenario.disturbances):
+        _per_second()  # or it would be found out while the call is open, and the GIL held for that as well
+    for one in scenario.disturbances:
+        moment = _Moment(one, scenario.operation[0], stop)
+        if one.kind == "python_hog":
             threads.append(threading.Thread(target=_hog, args=(stop,)))
+        elif one.kind in _OF_THE_LOOP:
+            asyncio.get_running_loop().call_soon(moment.look_in_loop)
         else:
-            threads.append(threading.Timer(one.at, _WORK[one.kind], (one.seconds,)))
+            threads.append(threading.Thread(target=moment.look_in_thread))
     for thread in threads:
         thread.start()
-    if any(one.kind == "python_hog" for one in disturbances):
+    if any(one.kind == "python_hog" for one in scenario.disturbances):
         time.sleep(0.05)
     try:
         yield
@@ -93,6 +102,44 @@ def disturbed(disturbances: tuple[Disturbance, ...]) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join()
+
+
+class _Moment:
+    """Waits until the call has got to the phase that is to be disturbed.
+
+    A time since the call's start would not do: on a loaded machine the request may still have to be sent by then.
+    """
+
+    def __init__(self, disturbance: Disturbance, operation: str, stop: threading.Event) -> None:
+        self._what = disturbance
+        self._operation = operation
+        self._stop = stop
+        self._end = 0.0
+
+    def look_in_loop(self) -> None:
+        """In every turn of the loop, for a phase may last but one."""
+        loop = asyncio.get_running_loop()
+        if self._has_come():
+            loop.call_later(self._what.at, self._act)
+        elif not self._stop.is_set():
+            loop.call_soon(self.look_in_loop)
+
+    def look_in_thread(self) -> None:
+        while not self._has_come():
+            if self._stop.wait(_LOOK_EVERY):
+                return
+        if not self._stop.wait(self._what.at):
+            self._act()
+
+    def _has_come(self) -> bool:
+        if not any(one.operation == self._operation and one.phase == self._what.phase for one in open_calls()):
+            return False
+        self._end = time.perf_counter() + self._what.at + self._what.seconds
+        return True
+
+    def _act(self) -> None:
+        # Begun late, it ends none the later: what is expected depends on the end.
+        _WORK[self._what.kind](max(0.0, self._end - time.perf_counter()))
 
 
 def _hog(stop: threading.Event) -> None:

@@ -20,11 +20,16 @@ SMALL_READ: Final[tuple[str, tuple[Any, ...], Mapping[str, Any]]] = ("kv.get", (
 
 @dataclass(frozen=True)
 class Disturbance:
-    """Something this process does to itself, `at` seconds after the call has begun."""
+    """Something this process does to itself, from `at` to `at + seconds` after a call has got to `phase`.
+
+    `python_hog` goes on all the time.
+    """
 
     kind: Literal["busy_loop", "sleeping_loop", "collect_in_loop", "collect_in_thread", "hold_gil", "python_hog"]
     at: float = 0.0
     seconds: float = 0.0
+    phase: Literal["connect", "wait"] = "wait"
+    """From `wait` on the request is sent, and nothing but the answer is missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +122,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
         expected={"connect": 0.5, "event_loop": 0.5},
         styles=("asyncio",),
         fresh=True,
-        disturbances=(Disturbance("busy_loop", 0.0, 0.5),),
+        disturbances=(Disturbance("busy_loop", 0.0, 0.5, phase="connect"),),
     ),
     Scenario(
         name="loop busy, harmless",

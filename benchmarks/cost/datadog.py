@@ -55,7 +55,15 @@ def rows(effort: Effort) -> list[Row]:
         f"+{ours.median:.1f} µs against +{theirs.median:.1f} µs; python-consul {found['consul']}, ddtrace "
         f"{found['ddtrace']}; ours: {found['attributes']} attributes and a metric, theirs: {found['tags']} tags"
     )
-    return [Row(1, WHAT, figures.ratio("plugin", "ddtrace", "bare"), target=TARGET, detail=detail)]
+    return [
+        Row(1, WHAT, figures.ratio("plugin", "ddtrace", "bare"), target=TARGET, detail=detail),
+        Row(
+            1,
+            "sync, client's transport answers: floor / ddtrace",
+            figures.ratio("floor", "ddtrace", "bare"),
+            detail="what OpenTelemetry's SDK alone costs beside it",
+        ),
+    ]
 
 
 def _environment(*, make: bool) -> str:

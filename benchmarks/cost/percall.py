@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.cost import datadog, scenarios
 from benchmarks.cost.scenarios import KEY, Scenario
 from benchmarks.cost.table import Row
-from benchmarks.cost.telemetry import Facts, Providers, async_floor, facts, floor
+from benchmarks.cost.telemetry import Facts, Providers, async_floor, facts, floor, usual
 from benchmarks.cost.timing import Effort, Figures, Variant, measure, nothing, repeat
 
 FLOOR_TARGET = 1.15
@@ -43,6 +43,7 @@ def _sync(scenario: Scenario, effort: Effort, providers: Providers) -> list[Row]
     variants = [
         Variant("bare", plain),
         Variant("floor", repeat(floor(lambda: client.kv.get(KEY), known, providers))),
+        Variant("usual", repeat(usual(lambda: client.kv.get(KEY), known, providers))),
         Variant("plugin", plain, providers.plugin),
     ]
     reason = ""
@@ -135,6 +136,15 @@ def _rows(scenario: Scenario, figures: Figures, known: Facts, other: str, target
             detail=f"{against(figures, 'plugin', 'floor')}; {attributes} attributes",
         )
     ]
+    if "usual" in figures.series:
+        rows.append(
+            Row(
+                1,
+                f"{scenario.name}: plugin / the floor by usual means",
+                figures.ratio("plugin", "usual", "bare"),
+                detail=f"{against(figures, 'plugin', 'usual')}; `start_as_current_span`, then `set_attribute` for each",
+            )
+        )
     if missing:
         rows.append(Row(1, f"{scenario.name}: plugin / {other}", None, detail=missing))
     elif scenario.full:

@@ -53,11 +53,13 @@ def run(effort: Effort) -> list[Row]:
         client.kv.get(KEY)
         record(known.seconds, point)
 
+    unsampled_floor = floor(lambda: client.kv.get(KEY), known, unsampled)
     before = footprint()
     variants = [
         Variant("bare", plain),
         Variant("floor", repeat(floor(lambda: client.kv.get(KEY), known, providers))),
         Variant("record", repeat(recorded)),
+        Variant("unsampled floor", repeat(unsampled_floor)),
         *(Variant(name, plain, state) for name, state in states(providers, unsampled).items()),
         Variant("uninstrumented", plain),
     ]
@@ -76,20 +78,21 @@ def _rows(figures: Figures) -> list[Row]:
         detail = f"+{extra:.1f} µs against +{least:.1f} µs"
         return Row(2, what, figures.ratio(name, "floor", "bare"), target=target, detail=detail)
 
-    def off(name: str, what: str, *, metric: bool) -> Row:
+    def off(name: str, what: str, *, metric: bool = True, target: float | None = OFF_TARGET) -> Row:
         extra = figures.extra(name, "bare")
         own = figures.extra("record", "bare").median if metric else 0.0
         least = figures.extra("floor", "bare").median
         share = Spread(*((value - own) / least for value in extra))
         detail = f"+{extra.median:.1f} µs, {own:.1f} of it the metric's own cost; floor +{least:.1f} µs"
-        return Row(2, f"{what}: (plugin - metric) / floor", share, target=OFF_TARGET, detail=detail)
+        return Row(2, what, share, target=target, detail=detail)
 
     def silent(name: str, what: str) -> Row:
         return Row(2, f"{what}: extra", figures.extra(name, "bare"), "µs", SILENT_TARGET)
 
     return [
-        off("no-sdk", "applied without an SDK", metric=False),
-        off("not-sampled", "not sampled", metric=True),
+        off("no-sdk", "applied without an SDK: plugin / floor", metric=False),
+        off("not-sampled", "not sampled: (plugin - metric) / floor"),
+        off("unsampled floor", "not sampled, the SDK alone: (floor - metric) / floor", target=None),
         over_floor("everything", "everything on: plugin / floor", FLOOR_TARGET),
         over_floor("phases-off", "phases off: plugin / floor of everything"),
         over_floor("local-delay-off", "local delay off: plugin / floor of everything"),

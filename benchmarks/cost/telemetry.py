@@ -131,6 +131,21 @@ def floor(call: Callable[[], Any], known: Facts, providers: Providers) -> Callab
     return one
 
 
+def usual(call: Callable[[], Any], known: Facts, providers: Providers) -> Callable[[], None]:
+    """The same by the means that instrumentations usually take: a current span, its last attributes one by one."""
+    start, record = providers.tracer.start_as_current_span, providers.histogram().record
+    name, first, last, point, seconds = known
+
+    def one() -> None:
+        with start(name, kind=SpanKind.CLIENT, attributes=first) as span:
+            call()
+            for key, value in last.items():
+                span.set_attribute(key, value)
+            record(seconds, point)
+
+    return one
+
+
 def async_floor(call: Callable[[], Any], known: Facts, providers: Providers) -> Callable[[], Any]:
     """As `floor`, awaiting what `call` gives."""
     start_span, record = providers.tracer.start_span, providers.histogram().record

@@ -7,21 +7,25 @@ same when it is awaited.
 from __future__ import annotations
 
 import inspect
-from types import CoroutineType
+from collections.abc import Coroutine, Generator
+from types import CoroutineType, GeneratorType, MethodType, coroutine
 from typing import Any
 from weakref import ref
 
+import wrapt
 from opentelemetry.context import get_current
 
 from otel_consul import deadlines, stacks
 from otel_consul.observation import Observation
+from otel_consul.phases import CURRENT
 
 
 def watch(call: Observation, result: Any) -> bool:
     """End `call` when `result`, a future or a Deferred, has its value; False if it is neither."""
-    if hasattr(result, "add_done_callback"):
+    kind = type(result)  # not the object: a mock has whatever it is asked for
+    if hasattr(kind, "add_done_callback"):
         result.add_done_callback(lambda future: _done(call, future))
-    elif hasattr(result, "addBoth"):
+    elif hasattr(kind, "addBoth"):
         result.addBoth(lambda value: _fired(call, value))
     else:
         return False
@@ -32,32 +36,61 @@ def watch(call: Observation, result: Any) -> bool:
 
 def with_callback(
     call: Observation, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The same arguments, the client's callback wrapped; a transport without one is left alone."""
+) -> tuple[Observation | None, tuple[Any, ...], dict[str, Any]]:
+    """The same arguments, the client's callback wrapped; a transport without one is left alone.
+
+    No call if the callback is that of a call under way: a transport around this one hands its request on.
+    """
+    callback = args[0] if args else kwargs.get("callback")
+    if not callable(callback):
+        return call, args, kwargs
+    owner = callback.__self__ if type(callback) is MethodType else None
+    if type(owner) is Observation and owner.recorder is call.recorder:
+        return None, args, kwargs
     if args:
-        return ((call.answer_to(args[0]), *args[1:]), kwargs) if callable(args[0]) else (args, kwargs)
-    callback = kwargs.get("callback")
-    return (args, {**kwargs, "callback": call.answer_to(callback)}) if callable(callback) else (args, kwargs)
+        return call, (call.answer_to(callback), *args[1:]), kwargs
+    return call, args, {**kwargs, "callback": call.answer_to(callback)}
+
+
+def later(result: Any) -> bool:
+    """Whether `result` does nothing until it is awaited, as far as one can tell."""
+    kind = type(result)
+    if kind is CoroutineType:
+        return True
+    if not hasattr(kind, "__await__") and kind is not GeneratorType:
+        return False
+    return inspect.isawaitable(result) and not hasattr(kind, "add_done_callback") and not hasattr(kind, "addBoth")
 
 
 def lazily(call: Observation, awaitable: Any) -> Any:
-    """A coroutine that gives what `awaitable` does and observes it meanwhile; what is not awaitable is left alone."""
-    if type(awaitable) is not CoroutineType and not inspect.isawaitable(awaitable):
-        return awaitable
+    """What gives the same as `awaitable` when it is awaited, and observes it meanwhile."""
     call.origin = stacks.place()
-    coroutine: Any = _awaited(call, _Held(awaitable))
+    if type(awaitable) is CoroutineType:
+        made: Any = _awaited(call, _Held(awaitable))
+    elif hasattr(type(awaitable), "__next__"):
+        made = _yielded(call, _Held(awaitable))
+    elif isinstance(awaitable, Coroutine):
+        made = _awaited(call, _Held(awaitable))
+    else:
+        return _Awaitable(call, awaitable)
     if hasattr(awaitable, "__qualname__"):  # so that tasks and warnings read as they would without us
-        coroutine.__name__, coroutine.__qualname__ = awaitable.__name__, awaitable.__qualname__  # type: ignore[attr-defined]
-    return coroutine
+        made.__name__, made.__qualname__ = awaitable.__name__, awaitable.__qualname__
+    return made
 
 
-class _Held:
-    """The transport's coroutine inside ours: closed with it, so that one that never starts warns once, or not at all."""
+class _Holder:
+    """What a coroutine of ours awaits."""
 
     __slots__ = ("awaitable",)
 
     def __init__(self, awaitable: Any) -> None:
         self.awaitable: Any = awaitable
+
+
+class _Held(_Holder):
+    """The transport's coroutine inside ours: closed with it, so that one that never starts warns once, or not at all."""
+
+    __slots__ = ()
 
     def __del__(self) -> None:
         close = getattr(self.awaitable, "close", None)
@@ -65,12 +98,28 @@ class _Held:
             close()
 
 
-async def _awaited(call: Observation, held: _Held) -> Any:
+class _Awaitable(wrapt.ObjectProxy):  # type: ignore[type-arg]
+    """An object that can be awaited: itself but for that, and then for the first time only."""
+
+    def __init__(self, call: Observation, awaitable: Any) -> None:
+        super().__init__(awaitable)
+        self._self_call: Observation | None = call
+
+    def __await__(self) -> Any:
+        call, self._self_call = self._self_call, None
+        awaitable = self.__wrapped__
+        return awaitable.__await__() if call is None else _awaited(call, _Holder(awaitable)).__await__()
+
+
+async def _awaited(call: Observation, held: _Holder) -> Any:
+    context, outer = get_current(), CURRENT.get()
+    if call.recorder.leaves_alone(call, context, outer):
+        return await held.awaitable
     task = stacks.task()
     call.waiter = stacks.nobody if task is None else ref(task)
     call.bound_by_task()
-    call.begin(get_current(), task)
     try:
+        call.begin(context, outer, task)
         result = await held.awaitable
     except GeneratorExit:
         call.drop()
@@ -80,6 +129,12 @@ async def _awaited(call: Observation, held: _Held) -> Any:
         raise
     call.succeed(result)
     return result
+
+
+@coroutine
+def _yielded(call: Observation, held: _Holder) -> Generator[Any, Any, Any]:
+    """As `_awaited`, for generators: what yields from those cannot yield from a coroutine."""
+    return (yield from _awaited(call, held))
 
 
 def _done(call: Observation, future: Any) -> None:

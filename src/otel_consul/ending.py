@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from otel_consul import deadlines, guard, hooks, outcome, redact, response, semconv
+from otel_consul.inflight import OVER
 from otel_consul.operations import Operation
 from otel_consul.semconv import (
     PHASE_ATTRIBUTES,
@@ -20,6 +21,7 @@ from otel_consul.semconv import (
     TimeoutKind,
 )
 from otel_consul.totals import LONG
+from otel_consul.transports import qualified_name
 
 if TYPE_CHECKING:
     from otel_consul.observation import Observation
@@ -42,7 +44,7 @@ PHASE_NAMES: Final = PHASE_ATTRIBUTES[: Phase.OTHER]
 OTHER_NAME: Final = PHASE_ATTRIBUTES[Phase.OTHER]
 
 
-def finish(call: Observation, exc: BaseException | None) -> None:
+def finish(call: Observation, exc: BaseException | None) -> None:  # noqa: PLR0912 -- a function more costs every call
     """The caller of `call` gets its value, or `exc`."""
     plan = call.plan
     operation = plan.operation
@@ -59,23 +61,37 @@ def finish(call: Observation, exc: BaseException | None) -> None:
     leaderless, contact, late = False, None, 0.0
     ending = FINE
     if call.answer is not None:
-        status, headers, body = call.client.answer(call.answer)
-        attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
-        if call.recorder.old_names:
-            attributes[semconv.OLD_STATUS_CODE] = status
-        usual = None if plan.blocking else response.usual(headers, attributes)
-        if usual is not None:
-            leaderless, contact = usual
-        else:
-            found = response.read(headers)
-            if found:
-                leaderless, contact = response.describe(found, attributes)
-        if exc is None and (status != OK_STATUS or not operation.read):
-            ending = _ending_of_answer(operation, status, body)
+        try:
+            status, headers, body = call.wiring.client.answer(call.answer)
+        except Exception:  # noqa: BLE001 -- a transport of the user's own calls back with anything
+            status = headers = body = None
+        try:
+            if status != OK_STATUS:
+                status = response.status(status)
+            if status is not None:
+                attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
+                if call.recorder.old_names:
+                    attributes[semconv.OLD_STATUS_CODE] = status
+            usual = None if plan.blocking else response.usual(headers, attributes)
+            if usual is not None:
+                leaderless, contact = usual
+            else:
+                found = response.read(headers)
+                if found:
+                    leaderless, contact = response.describe(found, attributes)
+            if exc is None and (status != OK_STATUS or not operation.read):
+                ending = _ending_of_answer(operation, OK_STATUS if status is None else status, body)
+        except Exception:  # noqa: BLE001 -- the rest of what is known is still worth exporting
+            guard.fault("reading an answer")
     if plan.blocking:
         late = _hold(call, found, elapsed, attributes)
     if exc is not None:
-        ending = _ending_of(call, exc, phase, elapsed)
+        call.raised = True
+        try:
+            ending = _ending_of(call, exc, phase, elapsed)
+        except Exception:  # noqa: BLE001
+            guard.fault("ending a failed call")
+            ending = Ending(Outcome.ERROR, qualified_name(type(exc)))
     _record(call, ending, attributes, elapsed, leaderless, contact, late)
 
 
@@ -137,7 +153,7 @@ def _hold(call: Observation, found: Mapping[str, str], elapsed: float, attribute
     return late
 
 
-def _record(
+def _record(  # noqa: PLR0912 -- a function more costs every call
     call: Observation,
     ending: Ending,
     attributes: dict[str, Any],
@@ -159,9 +175,12 @@ def _record(
             guard.fault("summing up local delay")
     failed = ending is not FINE and ending.outcome in FAILURES
     if failed and plan.spans == "errors":
-        call.span = recorder.start_span(
-            plan.operation.name, call.context, SpanKind.CLIENT, call.attributes, start_time=call.start_ns
-        )
+        try:
+            call.span = recorder.start_span(
+                plan.operation.name, call.context, SpanKind.CLIENT, call.attributes, start_time=call.start_ns
+            )
+        except Exception:  # noqa: BLE001 -- as in `Observation.begin`
+            guard.fault("starting a span")
     span = call.span
     try:
         if span.is_recording():
@@ -176,26 +195,30 @@ def _record(
                 if failed:
                     span.set_status(Status(StatusCode.ERROR, ending.description))
         if call.hooked is not None and settings.response_hook is not None:
-            _run_response_hook(settings.response_hook, call, call.hooked)
-        point = plan.fine if ending is FINE else plan.duration_attributes(ending.outcome, ending.error_type)
-        recorder.duration.record(elapsed, point, call.context)
-        recorder.finished(
-            (
-                plan.series,
-                call.times if settings.phases else None,
-                local,
-                call.resends,
-                call.opened,
-                late,
-                leaderless and operation.read,
-                contact if operation.read else None,
+            hooks.run("response_hook", settings.response_hook, span, call.hooked, _response(call))
+    finally:  # the point is known, whatever happened to the span
+        try:
+            point = plan.fine if ending is FINE else plan.duration_attributes(ending.outcome, ending.error_type)
+            recorder.duration.record(elapsed, point, call.context)
+            recorder.finished(
+                (
+                    plan.series,
+                    call.times if settings.phases else None,
+                    local,
+                    call.resends,
+                    call.opened,
+                    late,
+                    leaderless and operation.read,
+                    contact if operation.read else None,
+                )
             )
-        )
-        if len(totals.finished) > LONG:
-            totals.fold()
-    finally:
-        span.end(call.start_ns + int(elapsed * 1e9))
-        call.answer = call.hooked = None  # a timer of the transport's may hold on to this call for minutes
+            if len(totals.finished) > LONG:
+                totals.fold()
+        finally:
+            span.end(call.start_ns + int(elapsed * 1e9))
+            # A timer of the transport's may hold on to this call for minutes; to nothing else, then.
+            call.answer = call.hooked = call.wiring = None  # type: ignore[assignment]
+            call.recorder = OVER
 
 
 def _measured(call: Observation, attributes: dict[str, Any], local: list[float] | None, elapsed: float) -> None:
@@ -232,12 +255,14 @@ def _retry_events(call: Observation) -> None:
         call.span.add_event(semconv.EVENT_RETRY, attributes, call.at(elapsed))
 
 
-def _run_response_hook(hook: hooks.ResponseHook, call: Observation, seen: hooks.Call) -> None:
+def _response(call: Observation) -> hooks.Response | None:
+    """What the response hook sees of the answer."""
+    if call.answer is None or call.raised:
+        return None
     try:
-        answer = None if call.answer is None else hooks.Response(*call.client.answer(call.answer)[:2])
-        hook(call.span, seen, answer)
-    except Exception:  # noqa: BLE001
-        guard.hook_fault("response_hook")
+        return hooks.Response(*call.wiring.client.answer(call.answer)[:2])
+    except Exception:  # noqa: BLE001 -- as in `finish`
+        return None
 
 
 def _ending_of_answer(operation: Operation, status: int, body: Any) -> Ending:

@@ -37,7 +37,7 @@ def fault(where: str) -> None:
 
 
 def hook_fault(name: str) -> None:
-    """Report an exception raised by a user's hook, once per hook. Call it from an ``except Exception`` block only."""
+    """Report an exception raised by a user's hook, once per hook. Call it from an ``except`` block only."""
     if name in _reported:
         return
     _reported.add(name)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
 
 from opentelemetry.trace import Span
+
+from otel_consul import guard
+
+_FAULTS: Final = (Exception, SystemExit, asyncio.CancelledError)
+"""What a hook raises itself. What else there is comes from outside while it runs, an interrupt or the end of a
+greenlet, and is the program's."""
 
 
 class Call(NamedTuple):
@@ -44,3 +51,11 @@ class ResponseHook(Protocol):
 
     def __call__(self, span: Span, call: Call, response: Response | None) -> None:
         """See one call end. `response` is None after an exception. An exception raised here is ignored."""
+
+
+def run(name: str, hook: Callable[..., None], *args: Any) -> None:
+    """Call a hook. Raises nothing that the hook does."""
+    try:
+        hook(*args)
+    except _FAULTS:
+        guard.hook_fault(name)

@@ -7,7 +7,8 @@ cannot drift.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from otel_consul.observation import Observation
@@ -23,3 +24,7 @@ class Registry(dict["Observation", None]):
     def snapshot(self) -> list[Observation]:
         """The calls open now, oldest first."""
         return list(self)
+
+
+OVER: Final[Any] = SimpleNamespace(registry=Registry())
+"""Takes the recorder's place in a call that has ended: it is in no registry, so nobody ends it again."""

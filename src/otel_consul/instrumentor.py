@@ -115,7 +115,7 @@ class _Applying:
         if seam.removed:
             return
         try:
-            seam.apply(getattr(module, seam.client.owner))
+            seam.apply(getattr(module, seam.client.owner, None))
         except Exception as exc:  # noqa: BLE001
             _say_unknown(seam.client, f"{type(exc).__name__}: {exc}")
 
@@ -128,7 +128,7 @@ class _Expecting:
 
     def __call__(self, package: Any) -> None:
         client = self._seam.client
-        if not self._seam.removed and client.module not in sys.modules and getattr(package, "__file__", None):
+        if not self._seam.removed and getattr(package, "__file__", None) and not _found(client.module):
             _say_unknown(client, f"it has no {client.module}")
 
 
@@ -136,6 +136,14 @@ def _say_unknown(client: Client, what: str) -> None:
     _logger.warning(
         "The installed %s is not of a shape otel_consul knows (%s); its calls are not observed", client.name, what
     )
+
+
+def _found(module: str) -> bool:
+    """Whether a module has been imported, or can be."""
+    try:
+        return module in sys.modules or find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _installed(client: Client) -> bool:

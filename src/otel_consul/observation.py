@@ -12,19 +12,20 @@ from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context, attach, detach, get_current
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, set_span_in_context
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, get_current_span, set_span_in_context
 
 from otel_consul import deadlines, guard, hooks, stacks
 from otel_consul.ending import finish, finish_abandoned
 from otel_consul.params import Query, hold
 from otel_consul.phases import CURRENT, Clock
 from otel_consul.plans import Kind, Plan
+from otel_consul.seam import wraps
 from otel_consul.semconv import Deadline, Phase
 from otel_consul.transports.limits import Limits
 
 if TYPE_CHECKING:
     from otel_consul.recorder import Recorder
-    from otel_consul.seam import Client
+    from otel_consul.seam import Client, Wiring
 
 
 # On the call path: a class's attribute costs Python 3.11 more than a module's name.
@@ -57,6 +58,10 @@ class Observation(Clock):
     """What hooks see of this call, if there are any."""
     answer: Any = None
     """The client's response object, once there is one."""
+    raised = False
+    """Whether the caller gets an exception."""
+    early = False
+    """Whether its span started, and its request hook ran, when the transport made the coroutine."""
     _callback: Any = None
     _token: Any = None
     context: Context | None = None
@@ -66,14 +71,14 @@ class Observation(Clock):
     def __init__(
         self,
         recorder: Recorder,
-        client: Client,
+        wiring: Wiring,
         plan: Plan,
         kind: Kind,
         query: Query,
         attributes: dict[str, Any],
     ) -> None:
         self.recorder = recorder
-        self.client = client
+        self.wiring = wiring
         self.plan = plan
         self.kind = kind
         self.query = query
@@ -84,26 +89,41 @@ class Observation(Clock):
 
     # --- the start ------------------------------------------------------------------------------------------------
 
-    def begin(self, context: Context, task: Any = None) -> None:
-        """The work starts now, in `context`, the current one: in this thread, or in `task` at its first step."""
+    def begin(  # noqa: PLR0912 -- a function more costs every call
+        self, context: Context, outer: Clock | None, task: Any = None, since: float | None = None
+    ) -> None:
+        """The work starts now, in `context` and `outer`, the current ones: in this thread, or in `task` at its first step.
+
+        Unless it has been going on `since` then, a `perf_counter` reading.
+        """
         try:
             recorder, plan, kind = self.recorder, self.plan, self.kind
             self.start_ns = start_ns = time_ns()
             self.started = self.last = perf_counter()
+            if since is not None:
+                self.start_ns = start_ns = start_ns - int((self.started - since) * 1e9)
+                self.started = self.last = since
             recorder.begun(kind.started)
             if self.waiter is None:
                 self.waiter = get_ident() if "gevent" not in modules else stacks.thread()
             if plan.spans == "all":
-                self.span = span = recorder.start_span(
-                    plan.operation.name, context, CLIENT, self.attributes, start_time=start_ns
-                )
+                try:
+                    if self.early:
+                        span = self.span
+                    else:
+                        self.span = span = recorder.start_span(
+                            plan.operation.name, context, CLIENT, self.attributes, start_time=start_ns
+                        )
+                except Exception:  # noqa: BLE001 -- a sampler or a span processor failed: the call is counted without
+                    guard.fault("starting a span")
+                    span = get_current_span(context)
                 self.attributes = GIVEN  # the span has its own copy; an open call should be small
-                if recorder.on_first_span is not None and span.is_recording():
-                    recorder.on_first_span()
                 if context or recorder.suppress_http_keys:
                     context = Context({**context, SPAN_KEY: span, **recorder.suppress_http_keys})
                 else:
                     context = Context({SPAN_KEY: span})
+                if recorder.on_first_span is not None and self.span.is_recording():
+                    recorder.on_first_span()
             elif recorder.suppress_http_keys:
                 context = Context({**context, **recorder.suppress_http_keys})
             if recorder.local_delay is not None:
@@ -117,19 +137,14 @@ class Observation(Clock):
             if kind.limits.deadline == NO_DEADLINE:
                 recorder.advice.give(self)
             self._token = attach(context)
-            self._previous_clock = CURRENT.get()
+            self._previous_clock = outer
+            if self.hooked is not None and recorder.settings.request_hook is not None and not self.early:
+                CURRENT.set(None)  # what the hook sends, or starts with a copy of the context, is no part of any call
+                hooks.run("request_hook", recorder.settings.request_hook, self.span, self.hooked)
             CURRENT.set(self)
-            if self.hooked is not None and recorder.settings.request_hook is not None:
-                self._run_request_hook(recorder.settings.request_hook, self.hooked)
-            self.running = True  # not before: an HTTP call of the hook's is no part of this one
+            self.running = True
         except Exception:  # noqa: BLE001
             guard.fault("starting a call")
-
-    def _run_request_hook(self, hook: hooks.RequestHook, call: hooks.Call) -> None:
-        try:
-            hook(self.span, call)
-        except Exception:  # noqa: BLE001
-            guard.hook_fault("request_hook")
 
     def release(self) -> None:
         """The caller's own code goes on; the call does too."""
@@ -137,6 +152,7 @@ class Observation(Clock):
         if token is not None:
             self._token = None
             CURRENT.set(self._previous_clock)
+            self._previous_clock = None
             detach(token)
 
     def _forsake(self) -> None:
@@ -146,8 +162,16 @@ class Observation(Clock):
             self._token = token
             self.release()
 
-    def forget(self) -> None:
-        """Undo `begin`: the transport only made a coroutine, nothing has started. A span that never ends leaves nothing."""
+    def postpone(self) -> None:
+        """Undo `begin`, but for the span and what its hook did: the transport only made a coroutine, nothing has started.
+
+        If it never does, the span never ends and is not exported. It is the first call of a class of transports.
+        """
+        self.running = False
+        self.early = True
+        if self.delay is not None:
+            self.delay.drop()
+            self.delay = None
         if self.recorder.registry.close(self):
             self.recorder.totals.forget(self.kind.started)
         self.release()
@@ -158,7 +182,19 @@ class Observation(Clock):
         if set_on_client.deadline != Deadline.TOTAL and (left := deadlines.remaining()) is not None:
             limits = Limits(Deadline.TOTAL, set_on_client.connect, set_on_client.read, left)
             self.kind = Kind(self.plan, limits)
-            self.attributes.update(limits.attributes)
+            if self.attributes is GIVEN:
+                self.span.set_attributes(limits.attributes)
+            else:
+                self.attributes.update(limits.attributes)
+
+    def includes(self, other: Observation) -> bool:
+        """Whether `other`, about to start while this one runs, is the same request, passed on by a wrapping transport."""
+        wiring = self.wiring
+        return (
+            self.recorder is other.recorder
+            and self.plan.operation is other.plan.operation
+            and wraps(wiring.http, other.wiring.http)
+        )
 
     # --- the answer -----------------------------------------------------------------------------------------------
 
@@ -174,7 +210,7 @@ class Observation(Clock):
                 if self.delay is not None:
                     self.delay.received(self)
                 self.mark(DECODE)
-            self.answer = args[0] if args else next(iter(kwargs.values()))
+            self.answer = args[0] if args else next(iter(kwargs.values()), None)
         except Exception:  # noqa: BLE001
             guard.fault("reading an answer")
         return self._callback(*args, **kwargs)
@@ -184,9 +220,9 @@ class Observation(Clock):
     def succeed(self, result: Any) -> None:
         """The caller gets a value."""
         try:
-            if not self.client.calls_back:
-                self.answer = result
             if self.recorder.registry.pop(self, self) is None:
+                if not self.wiring.client.calls_back:
+                    self.answer = result
                 finish(self, None)
         except Exception:  # noqa: BLE001
             guard.fault("ending a call")
@@ -230,6 +266,11 @@ class Observation(Clock):
             guard.fault("dropping a call")
         finally:
             self._forsake()
+
+    @property
+    def client(self) -> Client:
+        """The client library."""
+        return self.wiring.client
 
     @property
     def limits(self) -> Limits:

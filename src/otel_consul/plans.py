@@ -145,7 +145,7 @@ def server_attributes(base_uri: str | None) -> dict[str, Any]:
             return {semconv.SERVER_ADDRESS: unquote(parts.netloc) or parts.path}
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
         host = parts.hostname
-    except ValueError:
+    except Exception:  # noqa: BLE001 -- whatever it is, it is no address
         return {}
     if not host:
         return {}

@@ -10,17 +10,19 @@ from __future__ import annotations
 import inspect
 import os
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
-from types import CoroutineType
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from time import perf_counter
+from types import CoroutineType, FunctionType
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.context import get_current
+from opentelemetry.context import Context, get_current
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation, suppress_instrumentation
 
 from otel_consul import deadlines, guard, hooks, semconv
 from otel_consul.advice import Advice
 from otel_consul.background import LINGER, Background
-from otel_consul.doors import lazily, watch, with_callback
+from otel_consul.doors import later, lazily, watch, with_callback
 from otel_consul.dropped import Dropped
 from otel_consul.inflight import Registry
 from otel_consul.local_delay import LocalDelay
@@ -28,11 +30,13 @@ from otel_consul.metrics import Instruments
 from otel_consul.observation import Observation
 from otel_consul.operations import lookup
 from otel_consul.params import blocking, read
+from otel_consul.phases import CURRENT, Clock
 from otel_consul.plans import Plans
 from otel_consul.seam import Client, Generation, Wiring
 from otel_consul.settings import Settings
 from otel_consul.totals import Totals
-from otel_consul.transports import UNKNOWN_LAZY_TRANSPORT, UNKNOWN_TRANSPORT, Transport, discover
+from otel_consul.transports import UNKNOWN_TRANSPORT, Transport, discover
+from otel_consul.transports.limits import UNKNOWN
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
@@ -112,41 +116,45 @@ class Recorder:
         kind = self._kinds.get(type(http))
         if kind is None:
             kind = next((transport for transport in self._transports if transport.owns(http)), UNKNOWN_TRANSPORT)
-            if kind is UNKNOWN_TRANSPORT and inspect.iscoroutinefunction(getattr(http, "get", None)):
-                kind = UNKNOWN_LAZY_TRANSPORT
+            if not kind.lazy and inspect.iscoroutinefunction(getattr(http, "get", None)):
+                kind = replace(kind, lazy=True)
             self._kinds[type(http)] = kind
         return kind
 
     def door(self, client: Client) -> Callable[[Wiring, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]:
         """The door for the calls of one client library."""
-        suppressing, observation = self._suppressing, self._observation
+        suppressing, observation, current = self._suppressing, self._observation, CURRENT.get
         calls_back = client.calls_back
 
         def observe(
             wiring: Wiring, verb: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
             context = get_current()
-            if context:
+            lazy = wiring.kind.lazy
+            if context and not lazy:
                 for key in suppressing:
                     if context.get(key):
                         return method(*args, **kwargs)
             try:
-                call = observation(client, wiring, verb, args, kwargs)
-                if call is None:
-                    return method(*args, **kwargs)
-                if calls_back:
-                    if args and callable(args[0]):
+                call = observation(wiring, verb, args, kwargs)
+                if calls_back and call is not None:
+                    if args and type(args[0]) is FunctionType:
                         call._callback = args[0]
                         args = (call.answered, *args[1:])
                     else:
-                        args, kwargs = with_callback(call, args, kwargs)
+                        call, args, kwargs = with_callback(call, args, kwargs)
             except Exception:  # noqa: BLE001
                 guard.fault("reading a call")
+                call = None
+            if call is None:  # not above: what the transport raises is no fault of ours
                 return method(*args, **kwargs)
-            if wiring.kind.lazy:
-                return lazily(call, method(*args, **kwargs))
-            call.begin(context)
+            if lazy:
+                return self._lazily(call, wiring, method, args, kwargs)
+            outer = current()
+            if outer is not None and outer.running and self.leaves_alone(call, context, outer):
+                return method(*args, **kwargs)
             try:
+                call.begin(context, outer)
                 result = method(*args, **kwargs)
             except BaseException as exc:
                 call.fail(exc)
@@ -158,9 +166,8 @@ class Recorder:
 
         return observe
 
-    def _observation(
+    def _observation(  # noqa: PLR0912 -- a function more costs every call
         self,
-        client: Client,
         wiring: Wiring,
         verb: str,
         args: tuple[Any, ...],
@@ -168,8 +175,12 @@ class Recorder:
     ) -> Observation | None:
         """Read one call; None if it is to be left alone."""
         http = wiring.http
-        base_uri, path, params = client.read(http, args, kwargs)
-        operation, name = lookup(verb, path)
+        base_uri, path, params = wiring.client.read(http, args, kwargs)
+        try:
+            operation, name = lookup(verb, path)
+        except (AttributeError, TypeError):  # no text: the transport may know better, or complain
+            path = path.decode(errors="replace") if isinstance(path, bytes) else ""
+            operation, name = lookup(verb, path)
         if params:
             query = read(operation, verb, params)
             plan = self._plans.get(base_uri, operation, query, blocking(operation, query))
@@ -178,7 +189,10 @@ class Recorder:
             query = plan.query
         if plan.excluded:
             return None
-        in_force = wiring.kind.limits(http, params, kwargs)
+        try:
+            in_force = wiring.kind.limits(http, params, kwargs)
+        except Exception:  # noqa: BLE001 -- the client's own code works some of them out, and raises in the call too
+            in_force = UNKNOWN
         kind = plan.kinds.get(in_force) or plan.kind(in_force)
         attributes = kind.attributes.copy()
         if name and plan.name_attribute is not None:
@@ -193,7 +207,7 @@ class Recorder:
                 attributes[semconv.WAIT] = query.wait or semconv.DEFAULT_WAIT
         if wiring.generation != Generation.number:
             attributes[semconv.CLIENT_FORKED] = True
-        call = Observation(self, client, plan, kind, query, attributes)
+        call = Observation(self, wiring, plan, kind, query, attributes)
         if in_force.deadline == semconv.Deadline.NONE:
             call.transport = wiring.kind.name
         if self._hooked:
@@ -204,12 +218,50 @@ class Recorder:
         if self.settings.capture_keys == "prefix":
             attributes[attribute] = name.partition("/")[0]
 
+    def leaves_alone(self, call: Observation, context: Context, outer: Clock | None) -> bool:
+        """Whether `call` is not to be observed after all, now that its work is about to start."""
+        if isinstance(outer, Observation) and outer.running and outer.includes(call):
+            return True
+        return call.wiring.seam.removed or (bool(context) and any(context.get(key) for key in self._suppressing))
+
+    def _lazily(
+        self,
+        call: Observation,
+        wiring: Wiring,
+        method: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """A transport that gives coroutines, but for a value at times, or an exception: then the call is over by now."""
+        since = perf_counter()
+        try:
+            result = method(*args, **kwargs)
+        except BaseException as exc:
+            if self._has_begun(call, since):
+                call.fail(exc)
+            raise
+        if later(result):
+            return lazily(call, result)
+        return self._settle(call, wiring, result) if self._has_begun(call, since) else result
+
+    def _has_begun(self, call: Observation, since: float) -> bool:
+        """Begin a call that turns out to have been at work `since` then, if it is to be observed."""
+        context, outer = get_current(), CURRENT.get()
+        if self.leaves_alone(call, context, outer):
+            return False
+        try:
+            call.begin(context, outer, since=since)
+        except BaseException as exc:
+            call.fail(exc)
+            raise
+        return True
+
     def _settle(self, call: Observation, wiring: Wiring, result: Any) -> Any:
         """The transport returned `result`: a value, or something that will have one."""
-        if type(result) is CoroutineType or (wiring.kind.future and isinstance(result, Coroutine)):
-            # An unknown transport proves lazy: nothing has run yet, so start again at the first step.
-            self._kinds[type(wiring.http)] = wiring.kind = UNKNOWN_LAZY_TRANSPORT
-            call.forget()
+        if later(result):
+            # Its transport proves lazy: nothing has run yet, so start again at the first step.
+            self._kinds[type(wiring.http)] = wiring.kind = replace(wiring.kind, lazy=True)
+            call.postpone()
             return lazily(call, result)
         if wiring.kind.future:
             try:

@@ -46,25 +46,24 @@ def usual(headers: Any, attributes: dict[str, Any]) -> tuple[bool, float | None]
     """
     if headers is None:
         return None
-    # requests: lower-case name -> (name, value); its public ways cost 2 µs
-    store: Any = getattr(headers, "_store", None)
-    of_requests = type(store) is OrderedDict
-    names = tuple(store if of_requests else headers)
-    common = _shapes.get(names)
-    if common is None:
-        common = _shape(names)
-    if not common:
-        return None
-    index, leader, contact = common
-    if of_requests:
-        if store[contact][1] != "0" or store[leader][1] != "true":
+    try:
+        # requests: lower-case name -> (name, value); its public ways cost 2 µs
+        store: Any = getattr(headers, "_store", None)
+        of_requests = type(store) is OrderedDict
+        names = tuple(store if of_requests else headers.keys())
+        common = _shapes.get(names)
+        if common is None:
+            common = _shape(names)
+        if not common:
             return None
-        index = store[index][1]
-    elif headers[contact] != "0" or headers[leader] != "true":
-        return None
-    else:
-        index = headers[index]
-    if not index.isdecimal() or len(index) >= _DIGITS - 1:
+        index, leader, contact = common
+        if of_requests:
+            index, leader, contact = store[index][1], store[leader][1], store[contact][1]
+        else:
+            index, leader, contact = headers[index], headers[leader], headers[contact]
+        if contact != "0" or leader != "true" or not index.isdecimal() or len(index) >= _DIGITS - 1:
+            return None
+    except Exception:  # noqa: BLE001 -- not what any HTTP library calls headers
         return None
     attributes[semconv.RESPONSE_INDEX] = int(index)
     return _HEALTHY
@@ -90,7 +89,31 @@ def read(headers: Any) -> dict[str, str]:
     store = getattr(headers, "_store", None)
     if type(store) is OrderedDict:
         return {name: store[name][1] for name in _NAMES if name in store}
-    return {lower: value for name, value in headers.items() if (lower := name.lower()) in _WANTED}
+    # What a user's own transport calls headers; an iterator is the caller's to read.
+    pairs = headers.items() if hasattr(headers, "items") else headers if isinstance(headers, (list, tuple)) else ()
+    found = {}
+    for pair in pairs:
+        if isinstance(pair, (list, tuple)) and len(pair) == 2:  # noqa: PLR2004
+            lower = _text(pair[0]).lower()
+            if lower in _WANTED and (value := _text(pair[1])):
+                found[lower] = value
+    return found
+
+
+def _text(value: object) -> str:
+    """What a header's name or value says; empty if that is nothing."""
+    if isinstance(value, (list, tuple)):
+        value = value[0] if value else ""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value if isinstance(value, str) else str(value).lower() if isinstance(value, int) else ""
+
+
+def status(given: object) -> int | None:
+    """A status as a number: libraries give an int, a user's own transport perhaps its text."""
+    if isinstance(given, str) and given.isdecimal() and given.isascii() and len(given) == 3:  # noqa: PLR2004
+        return int(given)
+    return int(given) if isinstance(given, int) else None
 
 
 def describe(found: Mapping[str, str], attributes: dict[str, Any]) -> tuple[bool, float | None]:

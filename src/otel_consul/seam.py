@@ -11,16 +11,17 @@ import os
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any, Final, TypeAlias
 
 import wrapt
 
 from otel_consul import guard
 
-Reading: TypeAlias = tuple["str | None", str, Any]
-"""How one call reads: (base URI, path, query parameters)."""
-Answer: TypeAlias = tuple[int, Any, Any]
-"""What Consul answered: (status, headers, body)."""
+Reading: TypeAlias = tuple["str | None", Any, Any]
+"""How one call reads: (base URI, path, query parameters). The path is text, unless a caller passed something else."""
+Answer: TypeAlias = tuple[Any, Any, Any]
+"""What Consul answered: (status, headers, body), of the types the transport has them in."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ if hasattr(os, "register_at_fork"):
 class Wiring:
     """What observing needs to know of one transport object. Apart from its proxy: whose attributes are slow to read."""
 
-    __slots__ = ("generation", "http", "kind", "seam")
+    __slots__ = ("client", "generation", "http", "kind", "seam")
 
     def __init__(self, http: Any, seam: Seam) -> None:
         self.http = http
         self.seam = seam
+        self.client = seam.client
         self.generation = Generation.number
         self.kind: Any = seam.kind_of(http)
 
@@ -105,7 +107,71 @@ class TransportProxy(wrapt.ObjectProxy):  # type: ignore[type-arg]
         return self.__wrapped__.__reduce_ex__(protocol)
 
 
+_SPECIAL: Final = ("__call__", "__await__", "__aiter__", "__anext__")
+"""What wrapt's proxy leaves out, because having it would say that every object does."""
+
+
+@lru_cache(maxsize=16)
+def _proxy_with(names: tuple[str, ...]) -> type[TransportProxy]:
+    def forward(name: str) -> Callable[..., Any]:
+        return lambda self, *args, **kwargs: getattr(self.__wrapped__, name)(*args, **kwargs)
+
+    return type(TransportProxy.__name__, (TransportProxy,), {name: forward(name) for name in names})
+
+
+def _proxy_of(http: Any, seam: Seam) -> TransportProxy:
+    """A proxy that has the special methods `http` has."""
+    names = tuple(name for name in _SPECIAL if any(name in vars(base) for base in type(http).__mro__))
+    return (_proxy_with(names) if names else TransportProxy)(http, seam)
+
+
+def wraps(outer: Any, http: Any, depth: int = 4) -> bool:
+    """Whether the transport object `outer` hands calls on to the transport object `http`, or to one that does."""
+    try:
+        values = list(vars(outer).values())
+    except TypeError:
+        return False
+    for value in values:
+        inner = value.__wrapped__ if issubclass(type(value), TransportProxy) else value
+        if inner is http or (depth > 0 and hasattr(type(inner), "get") and wraps(inner, http, depth - 1)):
+            return True
+    return False
+
+
 Observe: TypeAlias = Callable[[Wiring, str, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+
+_KEPT: Final = "_otel_consul_proxy"
+"""Where a client has its `_Kept`, in its own ``__dict__``: so it dies with the client, whatever refers to what."""
+
+
+class _Kept:
+    """A client's proxy, and what it was made for. A copy or a pickle of the client has None in its place."""
+
+    __slots__ = ("__weakref__", "http", "instance", "proxy", "seam")
+
+    def __init__(self, instance: Any, http: Any, seam: Seam) -> None:
+        self.instance: Callable[[], Any] = _weakly(instance)
+        self.http = http
+        self.seam: Seam | None = seam
+        self.proxy: TransportProxy | None = _proxy_of(http, seam)
+
+    def drop(self) -> None:
+        """Leave nothing of ours with the client, nor with a shallow copy of it."""
+        self.http = self.seam = self.proxy = None
+        there = getattr(self.instance(), "__dict__", {})
+        if there.get(_KEPT) is self:
+            there.pop(_KEPT, None)
+
+    def __reduce__(self) -> Any:
+        return type(None), ()
+
+
+def _weakly(instance: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(instance)
+    except TypeError:  # its class has slots, and none for that
+        return lambda: None
 
 
 class Seam:
@@ -115,20 +181,24 @@ class Seam:
         self.client = client
         self.observe: Observe = observe
         self.kind_of = kind_of
+        self._name = client.attribute
         self._owner: type | None = None
-        # by id(client object); the reference's callback drops the entry before the id can be used again
-        self._proxies: dict[int, tuple[weakref.ref[Any], Any, TransportProxy]] = {}
+        self._kept: dict[int, weakref.ref[_Kept]] = {}
+        """By id; the reference's callback drops the entry before the id can be used again."""
 
     @property
     def removed(self) -> bool:
         """Whether calls pass unobserved from now on."""
         return self.observe is _pass_on
 
-    def apply(self, owner: type) -> None:
-        """Put the descriptor on `owner`. Raises TypeError where the class has such an attribute of its own."""
-        if self.client.attribute in vars(owner):
-            raise TypeError(f"{owner.__module__}.{owner.__qualname__} has a class attribute {self.client.attribute!r}")
-        setattr(owner, self.client.attribute, self)
+    def apply(self, owner: Any) -> None:
+        """Put the descriptor on `owner`. Raises TypeError unless that is a class without such an attribute."""
+        if not isinstance(owner, type):
+            raise TypeError(f"{self.client.module}.{self.client.owner} is no class")
+        for base in owner.__mro__:
+            if self._name in vars(base):
+                raise TypeError(f"{base.__module__}.{base.__qualname__} has a class attribute {self._name!r}")
+        setattr(owner, self._name, self)
         self._owner = owner
 
     def remove(self) -> None:
@@ -136,48 +206,62 @@ class Seam:
         self.observe = _pass_on
         self.kind_of = _kind_unknown  # a proxy that a user keeps must not keep the recorder
         owner, self._owner = self._owner, None
-        if owner is not None and vars(owner).get(self.client.attribute) is self:
-            delattr(owner, self.client.attribute)
-        self._proxies.clear()
+        if owner is not None and vars(owner).get(self._name) is self:
+            delattr(owner, self._name)
+        for reference in list(self._kept.values()):
+            kept = reference()
+            if kept is not None:
+                kept.drop()
+        self._kept.clear()
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        name = self.client.attribute
         if instance is None:
-            raise AttributeError(f"type object {getattr(owner, '__name__', owner)!r} has no attribute {name!r}")
+            raise AttributeError(f"type object {getattr(owner, '__name__', owner)!r} has no attribute {self._name!r}")
+        there = instance.__dict__
         try:
-            http = instance.__dict__[name]
+            http = there[self._name]
         except KeyError:
-            raise AttributeError(f"{type(instance).__name__!r} object has no attribute {name!r}") from None
-        known = self._proxies.get(id(instance))
-        if known is not None and known[1] is http:
-            return known[2]
+            raise AttributeError(f"{type(instance).__name__!r} object has no attribute {self._name!r}") from None
+        try:
+            kept = there[_KEPT]
+            if kept.http is http and kept.seam is self:
+                return kept.proxy
+        except (KeyError, AttributeError):  # none yet; in a copy, None
+            pass
         return self._adopt(instance, http)
 
     def __set__(self, instance: Any, value: Any) -> None:
-        http = value.__wrapped__ if type(value) is TransportProxy else value
-        instance.__dict__[self.client.attribute] = http
+        http = value.__wrapped__ if issubclass(type(value), TransportProxy) else value
+        instance.__dict__[self._name] = http
         self._adopt(instance, http)
 
     def __delete__(self, instance: Any) -> None:
         try:
-            del instance.__dict__[self.client.attribute]
+            del instance.__dict__[self._name]
         except KeyError:
-            raise AttributeError(self.client.attribute) from None
-        self._proxies.pop(id(instance), None)
+            raise AttributeError(self._name) from None
+        instance.__dict__.pop(_KEPT, None)
 
     def _adopt(self, instance: Any, http: Any) -> Any:
         if http is None or self.removed:
             return http
         try:
-            key, proxies = id(instance), self._proxies
-            made = (weakref.ref(instance, lambda _: proxies.pop(key, None)), http, TransportProxy(http, self))
-            known = proxies.setdefault(key, made)
-            if known[1] is not http:  # the client's transport was replaced
-                proxies[key] = known = made
-            return known[2]
+            made = _Kept(instance, http, self)
+            there = instance.__dict__
+            kept = there.setdefault(_KEPT, made)
+            if kept is not made:
+                if kept is not None and kept.http is http and kept.seam is self:
+                    return kept.proxy  # another thread was first
+                there[_KEPT] = made  # the client's transport was replaced
+            key, all_kept = id(made), self._kept
+            all_kept[key] = weakref.ref(made, lambda _: all_kept.pop(key, None))
+            proxy = made.proxy
+            if self.observe is _pass_on:  # removed by another thread, which may have missed it
+                made.drop()
         except Exception:  # noqa: BLE001
             guard.fault("wrapping a transport")
             return http
+        return proxy
 
 
 def _kind_unknown(http: Any) -> None:

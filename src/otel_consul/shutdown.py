@@ -5,7 +5,8 @@ may be made after the plugin is switched on, so the plugin's hook is registered 
 whenever calls start after a pause: then it is later than that of the providers in use, and runs before.
 
 SIGTERM with its default handling ends a process with no exit hooks at all. Where nobody else handles it, the plugin
-does: open calls end, providers flush, and the signal strikes again, with its default handling and so the same status.
+does: open calls end, providers shut down as their own exit hooks would have it, and the signal strikes again, with its
+default handling and so the same status.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Shutdown:
     def _die(self) -> None:
         try:
             self.abandon_all()
-            flush(self._providers(), patience())
+            flush(self._providers(), patience(), last=True)
         except Exception:  # noqa: BLE001
             guard.fault("ending the open calls")
         finally:
@@ -100,15 +101,18 @@ def patience() -> float:
         return DEFAULT_PATIENCE
 
 
-def flush(providers: Iterable[Any], seconds: float) -> bool:
-    """Have all `providers` export what they hold, at the same time; whether they were done within `seconds`."""
+def flush(providers: Iterable[Any], seconds: float, *, last: bool = False) -> bool:
+    """Have all `providers` export what they hold, at the same time; whether they were done within `seconds`.
+
+    `last`: they shut down, so that exporters do what they do only then; `consul_report` prints.
+    """
     end = monotonic() + seconds
     waits = []
     for provider in providers:
-        force_flush = getattr(provider, "force_flush", None)
-        if force_flush is None:  # no SDK
+        act = getattr(provider, "shutdown" if last else "force_flush", None)
+        if act is None:  # no SDK
             continue
-        work = partial(_flush, force_flush)
+        work = partial(_flush, act)
         try:
             waits.append(bare_thread(work))
         except RuntimeError:  # the interpreter is ending: no more threads to be had
@@ -118,8 +122,8 @@ def flush(providers: Iterable[Any], seconds: float) -> bool:
     return monotonic() < end
 
 
-def _flush(force_flush: Callable[[], Any]) -> None:
+def _flush(act: Callable[[], Any]) -> None:
     try:
-        force_flush()
+        act()
     except Exception:  # noqa: BLE001
         guard.fault("flushing a provider")

@@ -40,6 +40,8 @@ class Connection:
         self._pause(delay, None)
         # Not in one step: stop() must find the socket that shakes hands.
         self._sock = tls = context.wrap_socket(self._sock, server_side=True, do_handshake_on_connect=False)
+        if self._stopping.is_open:
+            raise Gone  # shut() may have met the socket that was replaced
         tls.do_handshake()
 
     def serve(self, answer: Callable[[Request], tuple[Answer, Injected | None]]) -> None:

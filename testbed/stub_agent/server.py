@@ -6,6 +6,7 @@ import contextlib
 import socket
 import tempfile
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+_STOP_SECONDS = 10.0
+_ENDED_THREADS = 100
+"""Beyond so many, threads that have ended are forgotten."""
 
 
 class StubAgent:
@@ -49,7 +54,8 @@ class StubAgent:
         self._connections: dict[int, Connection] = {}
         self._accepted = 0
         self._stopping = Gate()
-        self._threads: set[threading.Thread] = set()
+        self._threads: list[threading.Thread] = []
+        """Those that have not ended, and some that have: none takes itself out, for then stop() would not wait for it."""
 
     # What happened
 
@@ -122,21 +128,23 @@ class StubAgent:
         allow_many_files()
         self._listener = socket.create_server((self.host, self.port), backlog=1024)
         self.port = self._listener.getsockname()[1]
-        self._spawn(self._accept)
+        self._acceptor = self._spawn(self._accept)
         return self
 
     def stop(self) -> None:
-        """End every connection, held answers included, and every thread. Safe to call twice."""
+        """End every connection, held answers included, and wait for every thread. Safe to call twice."""
+        end = time.monotonic() + _STOP_SECONDS
         self._stopping.open()
         self.api.world.close()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(); close() would not
+        self._acceptor.join(_STOP_SECONDS)  # from here on nobody comes
         with self._seen:
             connections, threads = list(self._connections.values()), list(self._threads)
         for connection in connections:
             connection.shut()
         for thread in threads:
-            thread.join(2.0)
+            thread.join(max(0.0, end - time.monotonic()))
         self._listener.close()
         if self._wants_tls:
             self._folder.cleanup()
@@ -149,11 +157,14 @@ class StubAgent:
 
     # Within
 
-    def _spawn(self, work: Callable[..., None], *arguments: object) -> None:
-        thread = threading.Thread(target=work, args=arguments, name="stub-agent", daemon=True)
+    def _spawn(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=arguments, name=f"stub-agent {self.port}", daemon=True)
         with self._seen:
-            self._threads.add(thread)
+            if len(self._threads) > 2 * len(self._connections) + _ENDED_THREADS:
+                self._threads = [one for one in self._threads if one.is_alive()]
+            self._threads.append(thread)
             thread.start()  # still with the lock: stop() cannot join what has not started
+        return thread
 
     def _accept(self) -> None:
         while not self._stopping.is_open:
@@ -179,7 +190,6 @@ class StubAgent:
         finally:
             with self._seen:
                 self._connections.pop(connection.number, None)
-                self._threads.discard(threading.current_thread())
             connection.close()
 
     def _answer(self, request: Request) -> tuple[Answer, Injected | None]:

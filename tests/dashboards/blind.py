@@ -85,17 +85,25 @@ class Sentence:
     style: str
     injected: Verdict
     said: Verdict
+    starved: float
+    """Share of the time for which the machine had no processor for the calls, by the kernel's account."""
 
     @property
     def right(self) -> bool:
         """The operation and the cause. A phase is not judged where none was injected."""
         if not self.injected.operation:  # nothing is wrong: nobody may be accused
-            return not self.said.late and not self.said.delay
+            return not self.said.late and not self._delay
         phase = self.said.phase if self.injected.phase else ""
-        return Verdict(self.said.operation, phase, self.said.delay, late=self.said.late) == self.injected
+        return Verdict(self.said.operation, phase, self._delay, late=self.said.late) == self.injected
+
+    @property
+    def _delay(self) -> str:
+        """What was said, less what the machine did of its own accord: `gil` means that as well, and rightly."""
+        on_its_own = self.said.delay == "gil" and not self.injected.delay and self.starved > LITTLE
+        return "" if on_its_own else self.said.delay
 
     def __str__(self) -> str:
-        return f"{self.scenario.name} ({self.style}): injected {self.injected}; said {self.said}"
+        return f"{self.scenario.name} ({self.style}): injected {self.injected}; said {self.said}; starved {self.starved:.0%}"
 
 
 def judge_all(boards: Sequence[Dashboard], only: str = "") -> list[Sentence]:
@@ -125,7 +133,9 @@ def _judged(server: Backend, boards: Sequence[Dashboard], lines: Sequence[str]) 
         scenario, style = CASES[case["number"]]
         chosen = everything(boards) | {"service": Choice((f"case-{case['number']}",))}
         window = Window(case["began"] - 1, case["ended"] + 1.5, scrape_interval=1.0)
-        yield Sentence(scenario, style, truth(scenario), judge(Question(server, window, chosen), boards))
+        yield Sentence(
+            scenario, style, truth(scenario), judge(Question(server, window, chosen), boards), case["starved"]
+        )
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 """The attribution suite's faults as a process that only sends metrics: `python -m tests.dashboards.blind_program URL`.
 
 Each case is a service of its own. Beside the disturbed call others are made that nothing is done to, so that there is
-somebody innocent to accuse. Prints a line of JSON for each case: its number, and when it began and ended; no more, for
-who judges shall look at the dashboards alone.
+somebody innocent to accuse. Prints a line of JSON for each case: its number, when it began and ended, and for which
+share of that the machine had no processor for it; no more, for who judges shall look at the dashboards alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import consul
@@ -41,6 +42,8 @@ QUEUE = 4
 """Callers that wait where a pool is exhausted: more of them than hold it."""
 CASES = [(scenario, style) for scenario in SCENARIOS for style in scenario.styles]
 EXPORT_SECONDS = 0.5
+BIG_BYTES = 20_000_000
+"""What "20 MB to decode" means."""
 
 
 @dataclass
@@ -86,7 +89,7 @@ class Client:
                     thread.start()
                     time.sleep(0.02)
                 threads += [threading.Thread(target=work) for _ in range(QUEUE - 1 if self.scenario.holders else 0)]
-                with disturbed(self.scenario.disturbances):
+                with disturbed(self.scenario):
                     for thread in threads[1:]:
                         thread.start()
                     for _ in range(self.scenario.calls):
@@ -125,7 +128,7 @@ class Client:
                 others = [asyncio.ensure_future(client.kv.get("held")) for _ in range(self.scenario.holders)]
                 await asyncio.sleep(0.005)
                 others += [asyncio.ensure_future(work()) for _ in range(QUEUE - 1 if self.scenario.holders else 0)]
-                with disturbed(self.scenario.disturbances):
+                with disturbed(self.scenario):
                     for _ in range(self.scenario.calls):
                         with suppress(consul.ConsulException):
                             await work()
@@ -136,11 +139,14 @@ class Client:
         return consul.aio.Consul(**self.options, **({"connections_limit": 2} if self.scenario.holders else {}))
 
 
-def ready_made(port: int) -> tuple[Mapping[str, Any], ...]:
-    """The big answer without the time the stand-in takes to make it: that would be a slow server besides."""
-    path = "/v1/kv/big/"
-    text = requests.get(f"http://127.0.0.1:{port}{path}?recurse=1", timeout=60).text
-    return ({"path": path, "status": 200, "body": text, "headers": {"X-Consul-Index": "1"}},)
+def ready_made() -> tuple[Mapping[str, Any], ...]:
+    """The big answer without the time the stand-in takes to make it: that would be a slow server besides.
+
+    In small entries: large ones decode so fast that on a loaded machine receiving them truly takes longest.
+    """
+    entry = {"LockIndex": 0, "Key": "big/1", "Flags": 0, "Value": "eHh4eHh4", "CreateIndex": 1, "ModifyIndex": 1}
+    body = json.dumps([entry] * (BIG_BYTES // len(json.dumps(entry))))
+    return ({"path": "/v1/kv/big/", "status": 200, "body": body, "headers": {"X-Consul-Index": "1"}},)
 
 
 @contextmanager
@@ -161,6 +167,15 @@ def innocent(port: int) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+def starved_for() -> float:
+    """Seconds for which this thread, who makes the calls, was ready to run and the machine had no processor for it.
+
+    0 where the kernel does not say: then all is judged strictly.
+    """
+    account = Path("/proc/thread-self/schedstat")
+    return int(account.read_text().split()[1]) / 1e9 if account.exists() else 0.0
 
 
 def play(number: int, stage: Stage, url: str) -> None:
@@ -188,16 +203,18 @@ def play(number: int, stage: Stage, url: str) -> None:
                 options = client_options(scenario, stage, agent.port, scenario.host)
                 if scenario.place == "backlog":
                     begin = functools.partial(agent.tell, "full")
-            ready = ready_made(options["port"]) if scenario.operation[1] == ("big/",) else ()
+            ready = ready_made() if scenario.operation[1] == ("big/",) else ()
             if grown := [one for one in scenario.disturbances if one.kind.startswith("collect")]:
                 disturbances.grow_junk(grown[0].seconds)
                 stack.callback(disturbances.drop_junk)
             with innocent(stage.agent("agent").port):
                 time.sleep(EXPORT_SECONDS)
-                began = time.time()
+                began, starved = time.time(), starved_for()
                 client = Client(scenario, stage, options, begin, index, provider.force_flush, ready)
                 getattr(client, style)()
-            sys.stdout.write(json.dumps({"number": number, "began": began, "ended": time.time()}) + "\n")
+            starved, ended = starved_for() - starved, time.time()
+            line = {"number": number, "began": began, "ended": ended, "starved": starved / (ended - began)}
+            sys.stdout.write(json.dumps(line) + "\n")
     finally:
         ConsulInstrumentor().uninstrument()
         provider.shutdown()

@@ -55,9 +55,9 @@ def promtool() -> Path:
     return need("promtool")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage(boards: list[Dashboard], consul_program: Path) -> Iterator[Stage]:
-    """The feed has run long enough, and still runs."""
+    """The feed has run long enough, and still runs; it ends with the module: three servers would slow down the rest."""
     for name in ("victoria-metrics", "prometheus"):
         need(name)
     ports = free_ports(FEED.processes)

@@ -50,12 +50,20 @@ def test_the_program_knows_nothing_of_telemetry() -> None:
 
 
 @pytest.mark.slow
-def test_an_act_names_its_culprit_within_80_columns() -> None:
-    demo = start("--stub", "--acts", "3")
+@pytest.mark.parametrize(
+    ("act", "finding", "sentence"),
+    [
+        ("2", "Injected: a slow Consul. Blamed: Consul or the network.", "was waiting for Consul or the network"),
+        ("3", "Injected: too few connections. Blamed: too few connections.", "was waiting for a free connection"),
+        ("4", "Injected: a blocked event loop. Blamed: the program's event loop.", "its event loop was blocked"),
+    ],
+)
+def test_an_act_names_its_culprit_within_80_columns(act: str, finding: str, sentence: str) -> None:
+    demo = start("--stub", "--acts", act)
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 0, output
-    assert "✔ Injected: too few connections. Blamed: too few connections." in output
-    assert "was waiting for a free connection" in " ".join(output.split())
+    assert f"✔ {finding}" in output
+    assert sentence in " ".join(output.split())
     assert "\x1b" not in output
     assert max(map(len, output.splitlines())) <= 80
 

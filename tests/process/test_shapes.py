@@ -38,16 +38,50 @@ FAKES = {
         "base.py": "class Consul:\n    http = None\n",
     },
     "no-base": {"__init__.py": "class Consul: pass\n"},
+    "not-a-package": {"../consul.py": "class Consul: pass\n"},
+    "function": {
+        "__init__.py": "from consul.base import Consul\nassert Consul().http == 3\n",
+        "base.py": "class _Client:\n    http = 3\ndef Consul():\n    return _Client()\n",
+    },
+    "none": {"__init__.py": "from consul import base\n", "base.py": "Consul = None\n"},
+    "inherited-property": {
+        "__init__.py": "from consul.base import Consul\nassert Consul().http == 5\n",
+        "base.py": "class Base:\n    http = property(lambda self: 5)\nclass Consul(Base):\n    pass\n",
+    },
     "import-fails": {"__init__.py": "import consul.base\n", "base.py": "raise RuntimeError('too old a Python')\n"},
 }
 
 
-@pytest.mark.parametrize("shape", FAKES)
-def test_consul_of_another_shape_is_one_log_line(run: Run, tmp_path: Path, shape: str) -> None:
+def write(tmp_path: Path, files: dict[str, str]) -> None:
     folder = tmp_path / "consul"
     folder.mkdir()
-    for name, text in FAKES[shape].items():
+    for name, text in files.items():
         (folder / name).write_text(text)
+    if not list(folder.iterdir()):
+        folder.rmdir()
+
+
+def test_module_that_is_imported_later_is_observed_and_no_line(run: Run, tmp_path: Path) -> None:
+    write(tmp_path, {"__init__.py": "", "base.py": "class Consul:\n    def __init__(self):\n        self.http = 1\n"})
+    done = run(
+        LOGGING
+        + """
+import sys; sys.path.insert(0, "")
+from otel_consul import ConsulInstrumentor
+ConsulInstrumentor().instrument()
+import consul
+import consul.base
+print(type(consul.base.Consul().http).__name__)
+"""
+    )
+
+    assert (done.code, done.out.strip()) == (0, "TransportProxy"), done.err
+    assert done.own_lines == []
+
+
+@pytest.mark.parametrize("shape", FAKES)
+def test_consul_of_another_shape_is_one_log_line(run: Run, tmp_path: Path, shape: str) -> None:
+    write(tmp_path, FAKES[shape])
     done = run(
         LOGGING
         + """

@@ -34,7 +34,9 @@ def timeouts(aggregate: Aggregate, number: int, operation: str, seconds: float, 
         aggregate.add(about, seconds, events=[event])
 
 
-def stalled(aggregate: Aggregate, call: str, operation: str, elapsed: float, deadline: str = "none") -> None:
+def stalled(
+    aggregate: Aggregate, call: str, operation: str, elapsed: float, deadline: str = "none", *, blocking: bool = False
+) -> None:
     """The child span that says that the call with span id `call` is overdue."""
     about = {
         semconv.OPERATION: operation,
@@ -44,12 +46,16 @@ def stalled(aggregate: Aggregate, call: str, operation: str, elapsed: float, dea
         semconv.CODE_FILE_PATH: "/srv/shop.py",
         semconv.CODE_LINE_NUMBER: 42,
     }
-    aggregate.add(about, elapsed, parent_id=call)
+    aggregate.add(about | ({semconv.BLOCKING: True} if blocking else {}), elapsed, parent_id=call)
 
 
-def blocking(aggregate: Aggregate, number: int, seconds: float, *, late: float = 0.0, **about: Any) -> None:
+def blocking(
+    aggregate: Aggregate, number: int, seconds: float, *, operation: str = "kv.get", late: float = 0.0, **about: Any
+) -> None:
     for _ in range(number):
-        found = attributes("kv.get", seconds, **about) | {semconv.BLOCKING: True, semconv.WAKEUP: "expired"}
+        found = attributes(operation, seconds, **about) | {semconv.BLOCKING: True}
+        if found[semconv.OUTCOME] == "ok":
+            found[semconv.WAKEUP] = "expired"
         aggregate.add(found | ({semconv.LATE: late} if late else {}), seconds)
 
 
@@ -72,6 +78,6 @@ def busy_day() -> Aggregate:
         aggregate.add(about, 0.001)
     for number in range(30):
         stalled(aggregate, f"{number:016x}", "catalog.nodes", 5.0 + number)
-    blocking(aggregate, 14, 1.03)
-    blocking(aggregate, 2, 4.0, late=2.9)
+    blocking(aggregate, 14, 1.03, wait=1.0)
+    blocking(aggregate, 2, 4.0, late=2.9, wait=1.0)
     return aggregate

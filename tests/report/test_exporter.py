@@ -156,3 +156,15 @@ def test_by_name_on_sigusr1(app: subprocess.Popen[str]) -> None:
     _, stderr = app.communicate("\n", timeout=30)
     assert app.returncode == 0
     assert "Look first" in stderr
+
+
+def test_by_name_on_sigterm_as_a_supervisor_ends_it(app: subprocess.Popen[str]) -> None:
+    assert app.stdout is not None
+    assert app.stdout.readline() == "ready\n"
+    app.terminate()
+    stdout, stderr = app.communicate(timeout=30)
+    assert app.returncode == -signal.SIGTERM
+    assert stdout == ""
+    assert stderr.count("Consul calls of shop, process ") == 1
+    assert "20 not found" in stderr
+    assert "Look first at kv.put." in stderr

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from otel_consul.report import Aggregate, report, show
-from otel_consul.report.bars import WIDTH, bar, cells
+from otel_consul.report.bars import WIDTH, bar, cells, dominant
 from otel_consul.report.wording import percent, seconds
 from otel_consul.semconv import PHASES
-from tests.report.spans import busy_day, calls
+from tests.report.spans import blocking, busy_day, calls, stalled
 
 GOLDEN = Path(__file__).parent / "golden"
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -60,6 +60,48 @@ def test_a_good_day() -> None:
     check("good_day.txt", text(raw))
 
 
+def test_a_day_of_watching() -> None:
+    aggregate = Aggregate()
+    blocking(aggregate, 60, 1.02, wait=1.0)
+    blocking(aggregate, 2, 3.5, late=2.4, wait=1.0, event_loop=0.7, gil=0.02)
+    blocking(aggregate, 3, 4.0, late=2.9, wait=0.6, pool=0.4, operation="health.service")
+    blocking(aggregate, 20, 0.3, outcome="error", wait=1.0, operation="catalog.nodes", deadline="none")
+    blocking(aggregate, 9, 30.0, outcome="timeout", wait=1.0, operation="session.list")
+    blocking(aggregate, 40, 1.03, wait=0.9, pool=0.1, event_loop=0.1, operation="event.list")
+    stalled(aggregate, "aa", "agent.services", 20.0, deadline="per_read", blocking=True)
+    terminal, raw = console()
+    show(aggregate, terminal)
+    check("watching.txt", text(raw))
+
+
+def test_watching_without_trouble() -> None:
+    aggregate = Aggregate()
+    blocking(aggregate, 60, 1.02, wait=1.0)
+    terminal, raw = console()
+    show(aggregate, terminal)
+    check("quiet_watch.txt", text(raw))
+
+
+def test_every_operation_has_its_bar_and_its_line_in_words() -> None:
+    aggregate = Aggregate()
+    calls(aggregate, 1000, "kv.get", 0.02, wait=0.9, decode=0.1)
+    calls(aggregate, 3, "agent.service.deregister", 0.003, connect=0.7, wait=0.3, gil=0.3)
+    terminal, raw = console()
+    show(aggregate, terminal)
+    shown = text(raw)
+    assert "    kv.get: 18 ms of 20 ms at P99 was waiting for Consul or the network." in shown
+    assert (
+        "agent.service.deregister       3    3.0 ms    3.0 ms           0 %  all ok\n"
+        "  all  ████████████████████▓▓▓▓▓▓▓▓  70 % opening a connection\n"
+        "  of it lost in this process: GIL or CPU 30 %\n"
+    ) in shown
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_the_words_beside_a_bar_fit(phase: str) -> None:
+    assert len(dominant({**dict.fromkeys(PHASES, 0.0), phase: 0.996})) + len("  all  ") <= 80
+
+
 def test_no_calls() -> None:
     terminal, raw = console()
     show(Aggregate(), terminal)
@@ -85,7 +127,8 @@ def test_colour_adds_nothing_to_the_words() -> None:
     show(busy_day(), plain)
     show(busy_day(), coloured)
     assert "\x1b[" in coloured_raw.getvalue().decode()
-    assert ESCAPE.sub("", coloured_raw.getvalue().decode()) == plain_raw.getvalue().decode()
+    without = [line.rstrip() for line in ESCAPE.sub("", coloured_raw.getvalue().decode()).splitlines()]
+    assert without == plain_raw.getvalue().decode().splitlines()
 
 
 def test_no_colour_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,10 +138,11 @@ def test_no_colour_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", raw.getvalue().decode())
 
 
-def test_a_file_gets_no_escapes() -> None:
+def test_a_file_gets_no_escapes_and_no_blanks_at_the_end() -> None:
     out = io.StringIO()
     report(busy_day(), out=out)
     assert "\x1b" not in out.getvalue()
+    assert all(line == line.rstrip() for line in out.getvalue().splitlines())
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=4).filter(sum))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from testbed.stub_agent import StubAgent, backlog_full_port, refused_port
+from testbed.stub_agent.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,11 @@ def wire(agent: StubAgent, path: str = "/v1/kv/a") -> list[tuple[float, bytes]]:
         while data := sock.recv(65536):
             pieces.append((time.monotonic() - start, data))
         return pieces
+
+
+def threads_of(agent: StubAgent) -> list[threading.Thread]:
+    """Not those of an agent that other tests keep for themselves: it may start one at any time."""
+    return [thread for thread in threading.enumerate() if thread.name == f"stub-agent {agent.port}"]
 
 
 def test_it_records_requests_and_counts_connections(agent: StubAgent) -> None:
@@ -183,7 +189,6 @@ def test_ports() -> None:
 
 
 def test_stop_releases_everybody_at_once() -> None:
-    before = set(threading.enumerate())  # other tests' agents may still be going
     with StubAgent() as agent:
         agent.put("a", "1")
         hang, late = agent.fault("/v1/kv/h", stop="hang"), agent.fault("/v1/kv/d", delay=60)
@@ -204,12 +209,29 @@ def test_stop_releases_everybody_at_once() -> None:
         hang.wait(50)
         late.wait(50)
         agent.wait_for_requests(150)
+        assert len(threads_of(agent)) == 151
         start = time.monotonic()
     assert time.monotonic() - start < 10.0  # of 60 that some would have to wait
     for thread in threads:
         thread.join(2.0)
     assert len(ended) == 150
-    assert not [t for t in threading.enumerate() if t.name == "stub-agent" and t not in before]
+    assert not threads_of(agent)
+
+
+def test_stop_waits_for_who_is_about_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    close = Connection.close
+
+    def slowly(connection: Connection) -> None:
+        time.sleep(0.3)
+        close(connection)
+
+    monkeypatch.setattr(Connection, "close", slowly)
+    with StubAgent() as agent:
+        call(agent, "GET", "/v1/kv/a")
+        end = time.monotonic() + 5
+        while agent.connections_open and time.monotonic() < end:
+            time.sleep(0.001)
+    assert not threads_of(agent)
 
 
 def test_a_held_answer_ends_with_its_client(agent: StubAgent) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from otel_consul import guard, outcome, semconv
+from otel_consul import guard, outcome, response, semconv
 from otel_consul.local_delay import LocalDelay
+from otel_consul.plans import Plans
 from tests.support.fake_client import OK, observed, value_of
 from tests.support.telemetry import Telemetry
 
@@ -88,7 +89,7 @@ def test_strict_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 PLACES = (
-    ("reading a call", None, ""),
+    ("reading a call", Plans, "without_params"),
     ("starting a call", LocalDelay, "call_started"),
     ("ending a failed call", outcome, "of_exception"),
 )
@@ -109,16 +110,14 @@ def test_caller_gets_what_is_theirs(
 
     with observed(telemetry) as library:
         client = library.client(work)
-        path: Any = "/v1/kv/a" if owner is not None else 5
-        if owner is not None:
-            monkeypatch.setattr(owner, name, raise_ours)
+        monkeypatch.setattr(owner, name, raise_ours)
         for _ in range(3):
             if fails:
                 with pytest.raises(ValueError, match=SECRET) as caught:
-                    client.http.get(value_of, path)
+                    client.http.get(value_of, "/v1/kv/a")
                 assert caught.value is prepared
             else:
-                assert client.http.get(value_of, path) is OK.body
+                assert client.http.get(value_of, "/v1/kv/a") is OK.body
         monkeypatch.undo()
 
     told = [record for record in caplog.records if record.name == "otel_consul"]
@@ -139,10 +138,26 @@ def test_next_call_is_observed_again(telemetry: Telemetry, monkeypatch: pytest.M
         assert telemetry.total(semconv.ACTIVE.name) == 0
 
 
-def test_answer_of_another_shape_is_survived(telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
-    """A transport of the user's own may call back with anything."""
+def test_answer_that_is_read_wrongly_loses_no_call(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(response, "usual", raise_ours)
     with observed(telemetry) as library:
-        client = library.client(lambda: ("only", "two"))
-        assert client.http.get(lambda answer: answer, "/v1/kv/a") == ("only", "two")
+        client = library.client()
+        assert client.http.get(lambda answer: answer, "/v1/kv/a") is OK
         assert telemetry.total(semconv.ACTIVE.name) == 0
+        assert telemetry.total(semconv.DURATION.name) == 1
+        assert telemetry.span.name == "kv.get"
     assert len([record for record in caplog.records if record.name == "otel_consul"]) == 1
+
+
+def test_failure_that_is_read_wrongly_loses_no_call(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Any:
+        raise ValueError(SECRET)
+
+    monkeypatch.setattr(outcome, "of_exception", raise_ours)
+    with observed(telemetry) as library:
+        with pytest.raises(ValueError, match=SECRET):
+            library.client(fail).http.get(value_of, "/v1/kv/a")
+        assert telemetry.total(semconv.DURATION.name, **{semconv.OUTCOME: "error"}) == 1
+        assert (telemetry.span.attributes or {})[semconv.ERROR_TYPE] == "ValueError"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import gc
 import importlib
 import logging
@@ -20,6 +21,7 @@ from otel_consul.observation import Observation
 from otel_consul.recorder import Recorder
 from otel_consul.seam import Seam, TransportProxy
 from testbed.stub_agent import StubAgent
+from tests.support.fake_client import OK, observed, value_of
 from tests.support.telemetry import Telemetry
 
 consul = pytest.importorskip("consul")
@@ -179,3 +181,25 @@ def test_providers_die(kv: StubAgent) -> None:
     gc.collect()
 
     assert [reference() for reference in providers] == [None, None]
+
+
+def test_finished_call_that_something_holds_keeps_nothing(telemetry: Telemetry) -> None:
+    """aiohttp's timers keep the context they were set in, and the call in it, for minutes."""
+    contexts: list[contextvars.Context] = []
+
+    def work() -> Any:
+        contexts.append(contextvars.copy_context())
+        return OK
+
+    def use() -> list[weakref.ref[Any]]:
+        with observed(telemetry) as library:
+            client = library.client(work)
+            client.http.get(value_of, "/v1/kv/a")
+            library.client(lambda: client.http.get(value_of, "/v1/kv/b") and OK).http.get(value_of, "/v1/kv/c")
+            return [weakref.ref(client), weakref.ref(vars(client)["http"]), weakref.ref(library.recorder)]
+
+    gone = use()
+    gc.collect()
+
+    assert len(contexts) == 2
+    assert [reference() for reference in gone] == [None] * 3

@@ -15,6 +15,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from otel_consul import semconv
+from otel_consul.seam import TransportProxy
 from otel_consul.semconv import Outcome
 from tests.hung.support import eventually
 from tests.support.fake_client import OK, Response, Transport, observed, value_of
@@ -61,8 +62,14 @@ def test_copies_and_pickles_are_the_objects(telemetry: Telemetry) -> None:
         for made in (copy.copy(client.http), copy.deepcopy(client.http), pickle.loads(pickle.dumps(client.http))):
             assert type(made) is Picklable
         other = copy.copy(client)
-        assert type(vars(other)["http"]) is Picklable
-        assert other.http is not client.http
+        assert vars(other)["http"] is vars(client)["http"]
+        assert other.http is client.http
+        other.http = Picklable()
+        assert vars(other)["http"] is not vars(client)["http"]
+        for made in (copy.deepcopy(client), other):
+            assert isinstance(made.http, TransportProxy)
+            assert made.http is made.http
+            assert made.http is not client.http
 
 
 def test_transport_replaced_by_the_user_is_seen(telemetry: Telemetry) -> None:

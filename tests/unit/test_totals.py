@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -87,6 +88,7 @@ def test_active_and_age_while_calls_are_open(telemetry: Telemetry) -> None:
             thread.start()
         for _ in threads:
             assert inside.acquire(timeout=5)
+        time.sleep(0.002)  # until each of them is older than the threshold
         telemetry.points(semconv.ACTIVE.name)
 
         plain = {semconv.OPERATION: "kv.get", semconv.BLOCKING: False}

@@ -14,9 +14,13 @@ from otel_consul.seam import Answer, Client, Reading
 
 
 def _read(http: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reading:
-    path = args[1] if len(args) > 1 else kwargs["path"]
+    path = args[1] if len(args) > 1 else kwargs.get("path")
     params = args[2] if len(args) > 2 else kwargs.get("params")  # noqa: PLR2004 -- (callback, path, params)
-    return getattr(http, "base_uri", None), path, params
+    try:
+        base_uri = http.base_uri
+    except Exception:  # noqa: BLE001 -- a transport of the user's own need not have one
+        base_uri = None
+    return base_uri if isinstance(base_uri, str) else None, path, params
 
 
 def _answer(response: Any) -> Answer:

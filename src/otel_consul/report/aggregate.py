@@ -36,24 +36,26 @@ class Operation:
     """The calls of one operation; blocking queries and plain calls are two."""
 
     __slots__ = ("_longest_cut_off", "blocking", "cut_off", "cut_off_without_deadline", "errors", "forked", "hanging",
-                 "late", "late_seconds", "latency", "leaderless", "name", "no_deadline", "outcomes", "resends",
+                 "late", "latency", "lateness", "leaderless", "name", "no_deadline", "outcomes", "resends",
                  "sites", "timeouts", "wakeups")  # fmt: skip
 
     def __init__(self, name: str, *, blocking: bool) -> None:
         self.name = name
         self.blocking = blocking
         self.latency = Latency()
+        """How long calls took; blocking queries: how long they were held."""
+        self.lateness = Latency()
+        """Blocking queries only: by how much each of them was late, mostly 0, and what that consisted of."""
         self.outcomes: Counter[str] = Counter()
         self.errors = Tally()
         self.timeouts = Tally()
         """Time-outs by the phase they struck in."""
-        self.wakeups: Counter[str] = Counter()
+        self.wakeups = Tally()
         self.sites = Tally()
         """Where calls that stalled were made."""
         self.no_deadline = 0
         self.resends = 0
         self.late = 0
-        self.late_seconds = 0.0
         self.leaderless = 0
         self.forked = 0
         self.cut_off = self.cut_off_without_deadline = 0
@@ -99,20 +101,19 @@ class Operation:
             self.cut_off_without_deadline += no_deadline
             self._longest_cut_off = max(self._longest_cut_off, seconds)
         if self.blocking:
-            self._held(attributes)
+            self._held(attributes, seconds)
 
     def _hold(self, attributes: Mapping[str, Any]) -> float:
         """Seconds that Consul may hold the call on purpose."""
         wait = spans.number(attributes.get(semconv.WAIT, semconv.DEFAULT_WAIT))
         return min(wait, semconv.MAX_WAIT) * (1 + semconv.JITTER) if self.blocking else 0.0
 
-    def _held(self, attributes: Mapping[str, Any]) -> None:
+    def _held(self, attributes: Mapping[str, Any], seconds: float) -> None:
         if semconv.WAKEUP in attributes:
-            self.wakeups[str(attributes[semconv.WAKEUP])] += 1
-        late = spans.number(attributes.get(semconv.LATE))
-        if late:
-            self.late += 1
-            self.late_seconds += late
+            self.wakeups.take(str(attributes[semconv.WAKEUP]))
+        late = min(spans.number(attributes.get(semconv.LATE)), seconds)
+        self.late += late > 0
+        self.lateness.add(late, spans.late_parts(attributes, seconds, late))
 
 
 OUTCOMES: Final = tuple(value for name, value in vars(Outcome).items() if name.isupper())
@@ -142,7 +143,11 @@ class Aggregate:
         return self._sorted(blocking=True)
 
     def _sorted(self, *, blocking: bool) -> list[Operation]:
-        found = [operation for operation in self._operations.values() if operation.blocking is blocking]
+        found = [
+            operation
+            for operation in self._operations.values()
+            if operation.blocking is blocking and (operation.latency.count or operation.hanging)
+        ]
         return sorted(found, key=lambda operation: (-operation.latency.seconds, operation.name))
 
     def add(

@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from otel_consul.report.wording import percent
+from otel_consul.report.wording import PHASE_WORDS, percent
 
 WIDTH: Final = 28
 SHADES: Final = "█▓▒░"
@@ -46,11 +46,22 @@ def bar(shares: Mapping[str, float]) -> Text:
     shown = _merged(named, len(SHADES))
     if len(_legend(shown)) > LEGEND_WIDTH:
         shown = _merged(named, len(SHADES) - 1)
+    return _shaded(shown).append("  ").append_text(_legend(shown))
+
+
+def dominant(shares: Mapping[str, float]) -> Text:
+    """The bar with two parts, and the first of them in plain words: `█████████▓▓▓  76 % opening a connection`."""
+    name, share = max(shares.items(), key=lambda item: item[1])
+    line = _shaded([(share, name), (1 - share, "rest")] if share else [])
+    return line.append(f"  {percent(share)} ").append(PHASE_WORDS[name])
+
+
+def _shaded(shown: list[tuple[float, str]]) -> Text:
     line = Text()
-    for shade, (_, name), length in zip(SHADES, shown, cells([share for share, _ in shown]), strict=False):
+    lengths = cells([share for share, _ in shown]) if shown else []
+    for shade, (_, name), length in zip(SHADES, shown, lengths, strict=False):
         line.append(shade * length, COLOURS.get(name, REST_COLOUR))
-    line.append(" " * (WIDTH - len(line)))
-    return line.append("  ").append_text(_legend(shown))
+    return line.append(" " * (WIDTH - len(line)))
 
 
 def _merged(named: list[tuple[float, str]], limit: int) -> list[tuple[float, str]]:

@@ -37,6 +37,8 @@ if hasattr(os, "register_at_fork"):
 class ReportExporter(SpanExporter):
     """Prints a report on standard error at the end of the program, and on SIGUSR1 unless somebody handles that.
 
+    The end may be a SIGTERM: `otel_consul.shutdown` has the providers shut down then, unless somebody handles it.
+
     It sees what the span processor gives it: what sampling leaves out, or a full queue drops, is not in its numbers.
     """
 

@@ -32,6 +32,23 @@ def parts(attributes: Mapping[str, Any], seconds: float) -> list[float]:
     return found
 
 
+def late_parts(attributes: Mapping[str, Any], seconds: float, late: float) -> list[float]:
+    """Seconds of each of `latency.PARTS` within the lateness of a blocking query.
+
+    Consul holds it in `wait`, so the time of any other phase came on top of the hold, and the rest of the lateness is
+    `wait`. When in the call this process lost time is not known: at the most, all of it made the call late.
+    """
+    if not late:
+        return []
+    found = parts(attributes, seconds)
+    phases = len(semconv.PHASES)
+    beside = sum(found[:phases]) - found[Phase.WAIT]
+    scale = min(1.0, late / beside) if beside else 0.0
+    phase_parts = [part * scale for part in found[:phases]]
+    phase_parts[Phase.WAIT] = max(0.0, late - beside)
+    return phase_parts + [min(part, late) for part in found[phases:]]
+
+
 def site(attributes: Mapping[str, Any]) -> str | None:
     """Where the call was made, as far as the span of a stalled call says: `fetch (shop.py:42)`."""
     path, line = attributes.get(semconv.CODE_FILE_PATH), attributes.get(semconv.CODE_LINE_NUMBER)

@@ -6,6 +6,7 @@ The sentence is about the slowest 1 % of the calls, because that is where a serv
   So where local delay explains most of the tail, it is named and Consul is not.
 - `wait` is the server or the network. A client cannot tell which: both are named.
 - A call that never returned has no duration to explain: those come first.
+- Consul holds blocking queries on purpose: only what they were late by is judged, and how they failed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from typing import Final
 
 from otel_consul.report.aggregate import Operation
 from otel_consul.report.latency import Makeup
-from otel_consul.report.wording import LOCAL_WORDS, NEXT_STEPS, OUTCOME_WORDS, PHASE_WORDS, count, seconds
+from otel_consul.report.wording import (
+    HELD_STEPS,
+    LOCAL_WORDS,
+    NEXT_STEPS,
+    PHASE_WORDS,
+    Cause,
+    count,
+    seconds,
+)
 from otel_consul.semconv import LOCAL_DELAYS, PHASES, Outcome
 
 SLOW: Final = 0.1
@@ -25,15 +34,6 @@ FAILING: Final = 0.01
 MOST: Final = 0.5
 WORTH_SAYING: Final = 0.2
 """The share of the tail from which a second cause is named too."""
-
-
-class Cause:
-    """What can dominate: a phase, a local delay, or one of these."""
-
-    NOTHING: Final = "nothing"
-    NO_DEADLINE: Final = "no_deadline"
-    NEVER_RETURNED: Final = "never_returned"
-    ERRORS: Final = "errors"
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Verdict:
     sentence: str
     seconds: float = 0.0
     """How much of the P99 the cause explains."""
+    blocking: bool = False
+    """Whether it is about blocking queries."""
 
     @property
     def well(self) -> bool:
@@ -54,7 +56,9 @@ class Verdict:
 
     @property
     def next_step(self) -> str:
-        """What to do about it, if that can be said in general."""
+        """What to do about it."""
+        if self.blocking and self.cause in HELD_STEPS:
+            return HELD_STEPS[self.cause]
         return NEXT_STEPS.get(self.cause, "")
 
     def __str__(self) -> str:
@@ -65,42 +69,83 @@ def judge(operation: Operation) -> Verdict:
     """The verdict on one operation."""
     if operation.never_returned:
         return _never_returned(operation)
-    slowest = operation.latency.quantile(0.99)
-    failed = _failed(operation)
-    if slowest < SLOW:
-        if failed:
-            return Verdict(operation.name, Cause.ERRORS, f"{failed}.")
-        return Verdict(operation.name, Cause.NOTHING, f"99 % took under {seconds(slowest)}.")
-    cause, share, sentence = _explain(operation.latency.tail(), slowest)
-    if failed:
-        sentence += f"; {failed}"
-    return Verdict(operation.name, cause, f"{sentence}.", share * slowest)
+    return _held(operation) if operation.blocking else _plain(operation)
 
 
 def worst(operations: list[Operation]) -> Verdict | None:
-    """The verdict that matters most; None without calls."""
-    verdicts = [judge(operation) for operation in operations]  # first where most time went
-    for wanted in ({Cause.NO_DEADLINE}, {Cause.NEVER_RETURNED}, {*PHASES, *LOCAL_DELAYS}, {Cause.ERRORS}):
+    """The verdict that matters most; None without calls. Of equal causes, the one that cost most."""
+    verdicts = [judge(operation) for operation in sorted(operations, key=_cost, reverse=True)]
+    for wanted in (
+        {Cause.NO_DEADLINE},
+        {Cause.NEVER_RETURNED},
+        {*PHASES, *LOCAL_DELAYS},
+        {Cause.ERRORS, Cause.TIMEOUTS},
+    ):
         for verdict in verdicts:
             if verdict.cause in wanted:
                 return verdict
     return verdicts[0] if verdicts else None
 
 
+def _cost(operation: Operation) -> tuple[int, float]:
+    return operation.never_returned, (operation.lateness if operation.blocking else operation.latency).seconds
+
+
 def _never_returned(operation: Operation) -> Verdict:
     calls, without = operation.never_returned, operation.never_returned_without_deadline
-    sentence = f"{count(calls, 'call')} never returned (waited up to {seconds(operation.longest_hang)})"
+    longest = seconds(operation.longest_hang)
+    if operation.cut_off:
+        sentence = f"{count(calls, 'call')} never returned (waited up to {longest})"
+    else:
+        sentence = f"{count(calls, 'call has', 'calls have')} not returned yet (waiting for up to {longest})"
     if without:
-        whom = "them" if without == calls else f"{without:,} of them"
+        whom = ("it" if calls == 1 else "them") if without == calls else f"{without:,} of them"
         sentence += f"; nothing would have stopped {whom} (no deadline)"
     if operation.sites:
         where, _ = operation.sites.most_common(1)[0]
         sentence += f"; called in {where}"
-    return Verdict(operation.name, Cause.NO_DEADLINE if without else Cause.NEVER_RETURNED, f"{sentence}.")
+    cause = Cause.NO_DEADLINE if without else Cause.NEVER_RETURNED
+    return Verdict(operation.name, cause, f"{sentence}.", blocking=operation.blocking)
 
 
-def _explain(tail: Makeup, slowest: float) -> tuple[str, float, str]:
-    """The dominant cause of the tail, its share, and what to say."""
+def _plain(operation: Operation) -> Verdict:
+    slowest = operation.latency.quantile(0.99)
+    cause, share, sentence = _explain(operation.latency.tail(), slowest, f"of {seconds(slowest)} at P99")
+    kind, failed = _failed(operation)
+    if not share:
+        sentence = "took no time that can be measured"
+    if slowest >= SLOW:
+        if _hopeless(operation):
+            return Verdict(operation.name, kind, f"{_joined(failed, sentence)}.")
+        return Verdict(operation.name, cause, f"{_joined(sentence, failed)}.", share * slowest)
+    if failed:
+        return Verdict(operation.name, kind, f"{failed}.")
+    return Verdict(operation.name, Cause.NOTHING, f"{sentence}.")
+
+
+def _held(operation: Operation) -> Verdict:
+    latest = operation.lateness.quantile(0.99)
+    kind, failed = _failed(operation)
+    if latest >= SLOW and not _hopeless(operation):
+        whole = f"of the {seconds(latest)} it was late at P99"
+        cause, share, sentence = _explain(operation.lateness.tail(), latest, whole, at_most="up to ")
+        return Verdict(operation.name, cause, f"{_joined(sentence, failed)}.", share * latest, blocking=True)
+    if failed:
+        return Verdict(operation.name, kind, f"{failed}.", blocking=True)
+    if not operation.late:
+        sentence = "held no longer than asked for"
+    elif latest > 0:
+        sentence = f"late by {seconds(latest)} at most, but for 1 %"
+    else:
+        sentence = "over 99 % came in time"
+    return Verdict(operation.name, Cause.NOTHING, f"{sentence}.", blocking=True)
+
+
+def _explain(tail: Makeup, slowest: float, whole: str, at_most: str = "") -> tuple[str, float, str]:
+    """The dominant cause of the tail, its share, and what to say.
+
+    `whole` names what is explained; `at_most` goes before local delay where no more than that is known of it.
+    """
     ranked = sorted(tail.phases.items(), key=lambda item: -item[1])
     (phase, share), (next_phase, next_share) = ranked[:2]
     local = dict(tail.local)
@@ -109,17 +154,13 @@ def _explain(tail: Makeup, slowest: float) -> tuple[str, float, str]:
     cause, most_local = max(local.items(), key=lambda item: item[1])
     lost = min(1.0, sum(local.values()))
     if most_local and lost >= min(MOST, share):
-        sentence = f"{_of(lost, slowest)} at P99 was {LOCAL_WORDS[cause]}"
+        sentence = f"{at_most}{seconds(lost * slowest)} {whole} was {LOCAL_WORDS[cause]}"
         rest = share - lost  # at the least, since all that was lost may lie within this phase
         return cause, lost, sentence + _second(rest, slowest, PHASE_WORDS[phase])
-    sentence = f"{_of(share, slowest)} at P99 was {PHASE_WORDS[phase]}"
+    sentence = f"{seconds(share * slowest)} {whole} was {PHASE_WORDS[phase]}"
     if lost >= next_share:
         return phase, share, sentence + _second(lost, slowest, LOCAL_WORDS[cause], overlaps=True)
     return phase, share, sentence + _second(next_share, slowest, PHASE_WORDS[next_phase])
-
-
-def _of(share: float, slowest: float) -> str:
-    return f"{seconds(share * slowest)} of {seconds(slowest)}"
 
 
 def _second(share: float, slowest: float, what: str, *, overlaps: bool = False) -> str:
@@ -128,19 +169,28 @@ def _second(share: float, slowest: float, what: str, *, overlaps: bool = False) 
     return f"; {'of it up to ' if overlaps else ''}{seconds(share * slowest)} was {what}"
 
 
-def _failed(operation: Operation) -> str:
-    """`3 of 40 calls failed (ConnectionError), 2 timed out`, or nothing if hardly any did."""
+def _joined(*sentences: str) -> str:
+    return "; ".join(filter(None, sentences))
+
+
+def _hopeless(operation: Operation) -> bool:
+    """Whether most calls fail: then that is the trouble, not how long it takes."""
+    return operation.outcomes[Outcome.ERROR] > MOST * operation.latency.count
+
+
+def _failed(operation: Operation) -> tuple[str, str]:
+    """How calls failed above all, and `2 of 40 calls timed out, 3 of 40 calls failed: ConnectionError`; "" if hardly any did."""
     outcomes, calls = operation.outcomes, operation.latency.count
     errors, timeouts = outcomes[Outcome.ERROR], outcomes[Outcome.TIMEOUT]
+    kind = Cause.TIMEOUTS if timeouts > errors else Cause.ERRORS
     if not calls or (errors + timeouts) / calls < FAILING:
-        return ""
+        return kind, ""
     found = []
     if timeouts:
         phase, _ = operation.timeouts.most_common(1)[0]
-        one, several = OUTCOME_WORDS[Outcome.TIMEOUT]
         where = f" in the phase `{phase}`" if phase != "other" else ""
-        found.append(f"{count(timeouts, one, several)}{where}")
+        found.append(f"{timeouts:,} of {count(calls, 'call')} timed out{where}")
     if errors:
-        kind = f": {operation.errors.most_common(1)[0][0]}" if operation.errors else ""
-        found.append(f"{errors:,} of {count(calls, 'call')} failed{kind}")
-    return ", ".join(found)
+        why = f": {operation.errors.most_common(1)[0][0]}" if operation.errors else ""
+        found.append(f"{errors:,} of {count(calls, 'call')} failed{why}")
+    return kind, ", ".join(found)

@@ -10,6 +10,17 @@ from otel_consul.semconv import Outcome
 MINUTE: Final = 60
 HOUR: Final = 3600
 
+
+class Cause:
+    """What can dominate: a phase, a local delay, or one of these."""
+
+    NOTHING: Final = "nothing"
+    NO_DEADLINE: Final = "no_deadline"
+    NEVER_RETURNED: Final = "never_returned"
+    ERRORS: Final = "errors"
+    TIMEOUTS: Final = "timeouts"
+
+
 PHASE_WORDS: Final[Mapping[str, str]] = {
     "pool": "waiting for a free connection",
     "dns": "looking up the agent's name (DNS)",
@@ -19,7 +30,7 @@ PHASE_WORDS: Final[Mapping[str, str]] = {
     "wait": "waiting for Consul or the network",
     "receive": "receiving the answer: it trickled in",
     "decode": "decoding the answer in this process",
-    "other": "outside the phases that could be measured",
+    "other": "outside the measured phases",
 }
 """`2.10 s was ...`"""
 
@@ -32,18 +43,29 @@ LOCAL_WORDS: Final[Mapping[str, str]] = {
 
 NEXT_STEPS: Final[Mapping[str, str]] = {
     "pool": "Allow more connections, or give watches a client of their own.",
-    "dns": "Look at the resolver, or name the agent by its address.",
-    "connect": "Keep connections open; look at the agent's limits and its accept queue.",
+    "dns": "Check the resolver, or name the agent by its address.",
+    "connect": "Keep connections open; check the agent's limits and its accept queue.",
     "tls": "Keep connections open, so that the handshake is paid once.",
-    "wait": "A client cannot tell the one from the other: compare with Consul's own metrics.",
-    "receive": "Look at the network, and at how much is read at once.",
+    "send": "Check the network, and how much is written at once.",
+    "wait": "Compare with Consul's own metrics: a client cannot tell a slow Consul from a slow network.",
+    "receive": "Check the network, and how much is read at once.",
     "decode": "Read less at once, or decode outside the event loop.",
+    "other": "Profile the program: it is neither Consul nor the network that could be seen.",
     "event_loop": "Move what computes or blocks out of the event loop. Consul is not at fault.",
     "gc": "Make less garbage, or tune the collector. Consul is not at fault.",
-    "gil": "Look for threads that compute, or for a machine that is too small.",
-    "no_deadline": "Set a time-out on the client.",
+    "gil": "Find the threads that compute, or a larger machine. Consul is not at fault.",
+    Cause.NO_DEADLINE: "Set a time-out on the client.",
+    Cause.NEVER_RETURNED: "Find out what Consul and the network did meanwhile; a shorter time-out ends such calls sooner.",
+    Cause.ERRORS: "Check that the agent runs at that address, its log, and what the token may do.",
+    Cause.TIMEOUTS: "Allow more time, or find out what is slow in the phase they struck in.",
 }
-"""What to do about a cause, where that can be said in general."""
+"""What to do about a cause."""
+
+HELD_STEPS: Final[Mapping[str, str]] = {
+    Cause.NO_DEADLINE: "Set a time-out on the client that outlasts the wait by more than a sixteenth.",
+    Cause.TIMEOUTS: "Let the time-out outlast the wait by more than a sixteenth: so much Consul adds to it.",
+}
+"""Where that is something else for blocking queries."""
 
 LOCAL_NAMES: Final[Mapping[str, str]] = {"event_loop": "event loop", "gc": "GC", "gil": "GIL or CPU"}
 

@@ -43,7 +43,6 @@ class Transport:
 
 
 UNKNOWN_TRANSPORT: Final = Transport("unknown")
-UNKNOWN_LAZY_TRANSPORT: Final = Transport("unknown", lazy=True)
 
 
 def qualified_name(cls: type) -> str:
