@@ -128,14 +128,14 @@ class Observation(Clock):
                 context = Context({**context, **recorder.suppress_http_keys})
             if recorder.local_delay is not None:
                 recorder.local_delay.call_started(self, task)
+            if kind.limits.deadline == NO_DEADLINE:
+                recorder.advice.give(self)
             self.context = context
             recorder.registry[self] = None  # not before: whoever finds a call there may end its span
             background = recorder.background  # what Background.nudge does
             background.nudged = True
             if background.asleep:
                 background.rouse()
-            if kind.limits.deadline == NO_DEADLINE:
-                recorder.advice.give(self)
             self._token = attach(context)
             self._previous_clock = outer
             if self.hooked is not None and recorder.settings.request_hook is not None and not self.early:

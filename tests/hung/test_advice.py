@@ -11,7 +11,7 @@ import consul
 import consul.aio
 import pytest
 
-from otel_consul import advice
+from otel_consul import ConsulInstrumentor, advice
 from testbed.stub_agent import StubAgent
 
 pytestmark = pytest.mark.usefixtures("instrumented")
@@ -46,6 +46,19 @@ def test_once_for_a_line_with_several_calls(stub: StubAgent, said: pytest.LogCap
     for _ in range(2):
         client.kv.get("a"), client.kv.get("b"), client.kv.put("a", "1")
     assert [record.getMessage().split()[0] for record in said.records] == ["kv.get", "kv.put"]
+
+
+def test_a_call_that_is_abandoned_while_it_starts(stub: StubAgent, said: pytest.LogCaptureFixture) -> None:
+    recorder = ConsulInstrumentor()._recorder
+    assert recorder is not None
+
+    def the_process_ends() -> None:
+        for call in recorder.registry.snapshot():
+            call.abandon()
+
+    recorder.background.rousing = the_process_ends
+    unbounded(stub.port).kv.get("a")
+    assert [record.getMessage().split()[0] for record in said.records] == ["kv.get"]
 
 
 def test_nothing_is_said_of_a_call_with_a_deadline(stub: StubAgent, said: pytest.LogCaptureFixture) -> None:
