@@ -57,6 +57,7 @@ _LIBRARIES: Final = frozenset(
 )
 """Top-level modules whose frames between the caller and the wait say nothing about the program."""
 _CLIENTS: Final = frozenset({"consul", "consulate"})
+_DOORS: Final = "otel_consul.doors"
 _AWAITED: Final = "_awaited"
 _COLLECTS_UNDER_LOCK: Final = sys.version_info < (3, 11, 9)
 _call: Final = methodcaller("__call__")
@@ -188,7 +189,7 @@ def _callers(chain: list[Link]) -> list[Link]:
     end = len(chain)
     for index in range(len(chain) - 1, -1, -1):
         module, frame = chain[index]
-        if module == SEAM or (module == "otel_consul.recorder" and frame.function == _AWAITED):
+        if module == SEAM or (module == _DOORS and frame.function == _AWAITED):
             end = index  # all that is further in is the transport, a user's own too
             break
     chain = [link for link in chain[:end] if link[0].partition(".")[0] not in _CLIENTS]

@@ -158,6 +158,20 @@ def test_the_await_chain_of_a_task(work: Any, chain: list[str], caller: Any, han
     assert (call.file, call.line) == (HERE, line_of(caller, "kv.get"))
 
 
+class OwnAioTransport(consul.aio.HTTPClient):
+    async def get(self, *args: Any, **kwargs: Any) -> Any:
+        return await super().get(*args, **kwargs)
+
+
+def test_an_aio_transport_of_the_users_own_is_not_the_caller(hanging: StubAgent) -> None:
+    async def with_own_transport(client: Any) -> Any:
+        client.http.__class__ = OwnAioTransport
+        return await reads(client)
+
+    call = asyncio.run(open_in_task(with_own_transport, hanging))
+    assert call.function == "reads"
+
+
 def test_wait_for_names_its_caller(hanging: StubAgent) -> None:
     call = asyncio.run(open_in_task(waits_for, hanging))  # a task of its own until Python 3.12
     assert (call.function, call.line) == ("waits_for", line_of(waits_for, "kv.get"))
