@@ -37,10 +37,11 @@ from threading import get_ident
 from typing import Any, Protocol
 
 from otel_consul.local_delay.callers import CallerClocks
-from otel_consul.local_delay.calls import TaskDelay, ThreadDelay
 from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Job, Probe, Sleeper
+from otel_consul.local_delay.task_calls import TaskDelay
+from otel_consul.local_delay.thread_calls import ThreadDelay
 from otel_consul.phases import Clock
 
 __all__ = ["LocalDelay"]
