@@ -18,6 +18,8 @@ from otel_consul.semconv import Phase
 
 _TURNS: Final = 4
 """How often `other` may have had to wait for the GIL: its few system calls each let go of it."""
+_TURN: Final = 0.01
+"""Seconds that each of them may have waited, but for the longest."""
 _OTHER: Final = int(Phase.OTHER)
 
 
@@ -50,9 +52,11 @@ class ThreadDelay(Delay):
         if answered and self._sock is None and self._network is not None and end - self._head - self._network > SHORT:
             computing = end - self._head - self._network
             others -= min(others, computing)
-        if others > SHORT and not clock.resends:  # else it may be a back-off
+        # Without the transport's signals everything is `other`, Consul's own time too; after a retry, its back-off.
+        if others > SHORT and not clock.resends and (self._head or self._sock is not None):
             # It could be honest waiting too, of an adapter with a rate limit say: only as much as the probe suffered.
-            computing += min(others, _TURNS * self._probe.worst(clock.started, end))
+            worst = self._probe.worst(clock.started, end)
+            computing += min(others, worst + (_TURNS - 1) * min(worst, _TURN))
         if computing > SHORT:
             computing -= thread_time() - self._cpu
             computing -= self._pauses.within(max(clock.started, end - computing), end, but_by=get_ident())
@@ -66,6 +70,6 @@ class ThreadDelay(Delay):
 
     def _lost(self, clock: Clock, start: float, now: float) -> None:
         try:
-            self.gil += max(0.0, now - start - self._pauses.within(start, now, but_by=get_ident()))
+            self.gil += max(0.0, now - start - self._pauses.within(start, now))
         except Exception:  # noqa: BLE001 -- transports call this in the caller's way
             guard.fault("attributing local delay")

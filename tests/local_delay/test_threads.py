@@ -1,0 +1,113 @@
+"""Calls that keep their thread waiting: what may be called `gil`, and what may not."""
+
+from __future__ import annotations
+
+import gc
+import http.client
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from benchmarks.attribution import disturbances
+from testbed.stub_agent import StubAgent
+from tests.clients.drivers import PlainObject, plain_object_client
+from tests.support.telemetry import Telemetry
+
+if (why_not := PlainObject.why_not()) is not None:
+    pytest.skip(why_not, allow_module_level=True)
+consul = pytest.importorskip("consul")
+
+HELD = 0.3
+SLOW = 0.8
+
+
+def causes(telemetry: Telemetry) -> dict[str, Any]:
+    attributes = dict(telemetry.spans[-1].attributes or {})
+    return {name[19:]: value for name, value in attributes.items() if name.startswith("consul.local_delay.")}
+
+
+@contextmanager
+def another_thread(work: Callable[[float], None], at: float = 0.1, seconds: float = HELD) -> Iterator[None]:
+    disturbances._per_second()
+    thread = threading.Timer(at, work, (seconds,))
+    thread.start()
+    yield
+    thread.join()
+
+
+class OwnTransport:
+    """One over `http.client`, which gives no signals."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def get(self, callback: Any, path: str, *_: Any, **__: Any) -> Any:
+        from consul.base import Response
+
+        connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        connection.close()
+        fields = (answer.status, answer.headers, body, body)
+        return callback(Response(*fields[: len(Response._fields)]))
+
+
+def test_without_signals_nobody_knows_what_the_gil_cost(instrumented: Telemetry, stub: StubAgent) -> None:
+    """Another thread holds it, and lets go of it long before Consul answers: nothing is lost."""
+    client = plain_object_client(lambda *_, **__: OwnTransport(stub.port))
+    stub.fault(delay=SLOW)
+    with another_thread(disturbances.hold_gil):
+        client.kv.get("a")
+    assert causes(instrumented) == {}
+
+
+def test_with_phases_off_neither(telemetry: Telemetry, stub: StubAgent) -> None:
+    telemetry.instrument(phases=False)
+    stub.fault(delay=SLOW)
+    with another_thread(disturbances.hold_gil):
+        consul.Consul(port=stub.port).kv.get("a")
+    assert causes(telemetry) == {}
+
+
+def test_a_wait_of_the_programs_own_is_charged_with_no_more_than_others_suffered(
+    instrumented: Telemetry, stub: StubAgent
+) -> None:
+    """An adapter that keeps to a rate limit, and a thread that holds the GIL meanwhile."""
+    from requests.adapters import HTTPAdapter
+
+    class Limited(HTTPAdapter):  # type: ignore[misc]
+        def send(self, *args: Any, **kwargs: Any) -> Any:
+            time.sleep(SLOW)
+            return super().send(*args, **kwargs)
+
+    client = consul.Consul(port=stub.port)
+    client.http.session.mount("http://", Limited())
+    with another_thread(disturbances.hold_gil):
+        client.kv.get("a")
+    assert causes(instrumented).get("gil", 0.0) < 1.5 * HELD
+
+
+def test_a_pause_in_the_calling_thread_is_a_pause_only(
+    instrumented: Telemetry, stub: StubAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector starts in the thread that is just about to read the answer, which lies there meanwhile."""
+    junk = [[number] for number in range(2_000_000)]
+    client = consul.Consul(port=stub.port)
+    client.kv.get("a")
+    real = http.client.HTTPResponse.begin
+
+    def begin(self: Any) -> None:
+        gc.collect()
+        real(self)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "begin", begin)
+    client.kv.get("a")
+    lost = causes(instrumented)
+    assert len(junk) == 2_000_000
+    assert lost["gc"] > 0.02
+    assert lost.get("gil", 0.0) < 0.2 * lost["gc"]
