@@ -26,7 +26,13 @@ class Disturbance:
     """
 
     kind: Literal[
-        "busy_loop", "sleeping_loop", "collect_in_loop", "collect_in_thread", "collect_in_caller", "hold_gil", "python_hog"
+        "busy_loop",
+        "sleeping_loop",
+        "collect_in_loop",
+        "collect_in_thread",
+        "collect_in_caller",
+        "hold_gil",
+        "python_hog",
     ]
     at: float = 0.0
     seconds: float = 0.0

@@ -42,7 +42,7 @@ class ThreadDelay(Delay):
         if sock is None or not self._head:
             return
         wall = perf_counter() - self._head
-        ago = sockets.since_received(sock) if wall > SHORT else 0.0
+        ago = sockets.since_complete(sock) if wall > SHORT else 0.0
         if ago is not None:
             # Within a tick of everything having been here when the head was: then nothing was waited for.
             self._network = 0.0 if ago and ago + TICK >= wall else wall - ago
