@@ -49,12 +49,12 @@ class Row:
     unit: bool = False
     """Whether the unit tests run here as well (they do not depend on the client library)."""
     signals: bool = False
-    """Whether this row is for the signals of an old HTTP library, and so for what is made of them."""
+    """Whether what is made of its HTTP libraries' signals is tested here as well: they are others than in `.venv`."""
     secrets: bool = False
     """Whether every operation is searched for secrets here as well: once for each library that `.venv` has not."""
 
 
-SIGNALS_TESTS = ("tests/phases", "tests/local_delay")
+SIGNALS_TESTS = ("tests/phases", *(f"tests/local_delay/test_{name}.py" for name in ("threads", "tasks", "futures")))
 
 OTEL_OLDEST_PINS = (
     *(f"{name}=={OLDEST_OTEL[0]}" for name in ("opentelemetry-api", "opentelemetry-sdk")),
@@ -108,6 +108,7 @@ ROWS = (
             "python-consul2/plain-object",
         ),
         pythons=PYTHONS,
+        signals=True,
         secrets=True,
     ),
     Row("consulate", ("consulate==0.6.0",), ("consulate/requests",), pythons=PYTHONS),
@@ -185,7 +186,9 @@ def register(row: Row, python: str) -> None:
     def session(session: nox.Session) -> None:
         tests = nox.project.dependency_groups(PYPROJECT, "test")
         session.install("--quiet", "-e", ".", *tests, *row.install)
-        folders = ["tests/clients", *(["tests/unit"] if row.unit else []), *(SIGNALS_TESTS if row.signals else [])]
+        folders = ["tests/clients", *(["tests/unit"] if row.unit else [])]
+        if row.signals and python == MAIN:
+            folders += SIGNALS_TESTS
         if row.secrets and python == MAIN:
             session.install("--quiet", "opentelemetry-exporter-otlp-proto-http")
             folders.append("tests/integration/test_secrets.py")

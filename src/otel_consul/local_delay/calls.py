@@ -27,7 +27,10 @@ _MANY_TICKS: Final = 20
 
 
 class Delay:
-    """What one call has lost. Seconds; times are `perf_counter`'s."""
+    """What one call has lost. Seconds; times are `perf_counter`'s.
+
+    This one knows of the collector's pauses only: for a call that goes on in a loop that nobody watches.
+    """
 
     # Class attributes, so that a call that has none of it pays nothing for it.
     event_loop: float = 0.0
@@ -39,10 +42,12 @@ class Delay:
     _sure: bool = False
     """Whether more than a single tick of the kernel's clock speaks for all this."""
 
-    _pauses: Pauses
-    _paused: float
-    """Seconds of all pauses before this call."""
     _probe: Probe
+
+    def __init__(self, pauses: Pauses, paused: float) -> None:
+        self._pauses = pauses
+        self.paused = paused
+        """Seconds of all pauses before this call."""
 
     # --- what transports say -------------------------------------------------------------------------------------
 
@@ -82,7 +87,7 @@ class Delay:
         """Seconds by `LocalDelay` of a call that has just ended, None if nothing was lost."""
         end = clock.last
         pauses = self._pauses
-        gc = (pauses.until(end) if pauses.began else pauses.total) - self._paused
+        gc = (pauses.until(end) if pauses.began else pauses.total) - self.paused
         if end - clock.started > SHORT:
             self._explain(clock, end, answered=answered)
             if (self.event_loop or self.gil) and not self._is_sure(clock.started, end):
@@ -100,10 +105,10 @@ class Delay:
         return self._sure or (end - start < _MANY_TICKS * TICK and self._probe.worst(start, end) > SHORT)
 
     def _explain(self, clock: Clock, end: float, *, answered: bool) -> None:
-        raise NotImplementedError
+        """What can be said at the end only."""
 
     def _lost(self, clock: Clock, start: float, now: float) -> None:
-        raise NotImplementedError
+        """From `start` to now the call could have gone on, and did not."""
 
     def _arrived(self, clock: Clock, sock: Any, start: float, now: float) -> None:
         """A wait for the network from `start` is over: how long had it been, in truth?"""

@@ -24,7 +24,7 @@ class TaskDelay(Delay):
 
     def __init__(self, pauses: Pauses, probe: Probe, watch: LoopWatch) -> None:
         self._pauses = pauses
-        self._paused = pauses.until(perf_counter()) if pauses.began else pauses.total
+        self.paused = pauses.until(perf_counter()) if pauses.began else pauses.total
         self._probe = probe
         self._watch = watch
         watch.open(self)

@@ -31,7 +31,7 @@ class ThreadDelay(Delay):
 
     def __init__(self, pauses: Pauses, probe: Probe, cpu: float) -> None:
         self._pauses = pauses
-        self._paused = pauses.until(perf_counter()) if pauses.began else pauses.total
+        self.paused = pauses.until(perf_counter()) if pauses.began else pauses.total
         self._probe = probe
         self._cpu = cpu
         """The thread's processor time when the call began, or a moment before."""
