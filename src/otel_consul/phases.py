@@ -21,13 +21,17 @@ class Clock:
 
     # Class attributes, so that a call that has none of it pays nothing for it.
     peer: tuple[str, int] | tuple[str] | None = None
-    """The address really connected to."""
+    """The address of the last connection really made."""
     reused: bool | None = None
-    """Whether the last try went over a connection that had been used before; None when not known."""
+    """Whether that had been used before; None when not known."""
+    fresh: bool | None = None
+    """Whether the running try has to make its connection; None where the transport does not tell."""
     opened: int = 0
-    """Connections opened for this call."""
+    """Connections opened for this call, where the transport tells."""
     resends: int = 0
     """Requests sent beyond the first: retries and redirects."""
+    counts_resends: bool | None = None
+    """Whether the transport tells of them though not of its connections."""
     retries: list[tuple[float, int, str]] | None = None
     """For each of them: when, which number, and the error type or status of the try that failed."""
     delay: Any = None

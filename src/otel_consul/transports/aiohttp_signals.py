@@ -51,7 +51,7 @@ def _connect(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]
 async def _connecting(clock: Clock, connection: Awaitable[Any]) -> Any:
     if clock.why is not None:
         clock.next_try()
-    clock.reused = True  # until a protocol is made
+    clock.fresh = False  # until a protocol is made
     clock.mark(Phase.POOL)
     try:
         result = await connection
@@ -61,11 +61,13 @@ async def _connecting(clock: Clock, connection: Awaitable[Any]) -> Any:
         _back(clock)
         clock.failed(qualified_name(type(exc)))
         raise
-    if clock.reused is False:
+    if clock.fresh:
         clock.opened += 1
         _back(clock)
+    clock.reused = not clock.fresh
+    _note_peer(clock, result)
     if (delay := clock.delay) is not None:
-        delay.connected(clock, _socket(result)) if clock.reused is False else delay.waited(clock)
+        delay.connected(clock, _socket(result)) if clock.fresh else delay.waited(clock)
     clock.mark(Phase.SEND)
     clock.next_phase = None
     clock.why = _UNKNOWN_ERROR  # aiohttp sends again after errors that show nowhere else
@@ -141,7 +143,7 @@ def _protocol(original: Callable[..., Any], switch: Switch) -> Callable[..., Any
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
         clock = _current()
         if clock is not None and clock.running and switch.on:
-            clock.reused = False
+            clock.fresh = True
             if clock.next_phase == Phase.TLS:
                 if (delay := clock.delay) is not None:
                     delay.waited(clock)
@@ -194,7 +196,6 @@ def _start(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
 async def _starting(clock: Clock, response: Any, connection: Any, started: Awaitable[Any]) -> Any:
     if clock.next_phase != Phase.WAIT:
         clock.mark(Phase.WAIT)
-    _note_peer(clock, connection)
     if (delay := clock.delay) is not None:
         delay.sent(clock, _socket(connection))
     try:

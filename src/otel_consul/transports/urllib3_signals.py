@@ -49,9 +49,9 @@ def _get_conn(original: Callable[..., Any], switch: Switch) -> Callable[..., Any
             clock.next_try()
         clock.mark(POOL)
         connection = original(self, timeout)
-        clock.reused = reused = getattr(connection, "sock", None) is not None
+        clock.fresh = fresh = getattr(connection, "sock", None) is None
         # A class of its own, for a unix socket say, may connect without our knowing.
-        clock.mark(SEND if reused else CONNECT)
+        clock.mark(CONNECT if fresh else SEND)
         return connection
 
     return wrapper
@@ -131,8 +131,10 @@ def _note_connection(clock: Clock, sock: Any) -> None:
     if sock is None:
         return
     try:
-        if clock.reused is False:
-            clock.opened += 1
+        if clock.fresh is not None:
+            clock.reused = not clock.fresh
+            if clock.fresh:
+                clock.opened += 1
         key = id(sock)
         known = _peers.get(key)
         if known is not None and known[0]() is sock:
