@@ -61,14 +61,14 @@ def test_a_loop_free_again_before_the_answer_costs_nothing(
 ) -> None:
     stub.fault(delay=2 * BLOCKED)
     get_while_the_loop_sleeps(driver, stub.port, 0.1)
-    assert causes(instrumented) == {}
+    assert not causes(instrumented).keys() - {"gc"}
 
 
 @pytest.mark.parametrize("driver", of_style("twisted"), indirect=True)
 def test_twisteds_reactor_is_not_watched(instrumented: Telemetry, stub: StubAgent, driver: Driver) -> None:
     stub.fault(delay=0.1)
     get_while_the_loop_sleeps(driver, stub.port, 0.05)
-    assert causes(instrumented) == {}
+    assert not causes(instrumented).keys() - {"gc"}
 
 
 @pytest.mark.parametrize("driver", of_style("tornado") + of_style("twisted"), indirect=True)
@@ -80,7 +80,7 @@ def test_a_gil_held_while_consul_works_costs_nothing(instrumented: Telemetry, st
     thread.start()
     driver.call(client, "kv.get", "a")
     thread.join()
-    assert causes(instrumented) == {}
+    assert not causes(instrumented).keys() - {"gc"}
 
 
 @pytest.mark.parametrize("driver", of_style("tornado") + of_style("twisted"), indirect=True)

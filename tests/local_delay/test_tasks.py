@@ -47,7 +47,7 @@ def test_a_loop_blocked_after_sending_and_free_before_the_answer_costs_nothing(
     """aiohttp before 3.11 has the task that writes the body run after that, though there is none."""
     stub.fault("/v1/kv/key", delay=2 * BLOCKED)
     seconds = asyncio.run(blocked_once_it_sends(stub.port, "get", "key"))
-    assert causes(instrumented) == {}
+    assert not causes(instrumented).keys() - {"gc"}
     assert (instrumented.spans[-1].attributes or {})["consul.phase.wait"] == pytest.approx(seconds, rel=0.1)
 
 

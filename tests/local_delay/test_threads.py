@@ -73,7 +73,7 @@ def test_without_signals_nobody_knows_what_the_gil_cost(instrumented: Telemetry,
     stub.fault(delay=SLOW)
     with the_gil_held():
         client.kv.get("a")
-    assert causes(instrumented) == {}
+    assert not causes(instrumented).keys() - {"gc"}
 
 
 def test_with_phases_off_neither(telemetry: Telemetry, stub: StubAgent) -> None:
@@ -81,7 +81,7 @@ def test_with_phases_off_neither(telemetry: Telemetry, stub: StubAgent) -> None:
     stub.fault(delay=SLOW)
     with the_gil_held():
         consul.Consul(port=stub.port).kv.get("a")
-    assert causes(telemetry) == {}
+    assert not causes(telemetry).keys() - {"gc"}
 
 
 def test_a_wait_of_the_programs_own_is_charged_with_no_more_than_others_suffered(
@@ -154,4 +154,4 @@ def test_a_body_broken_off_after_a_silence_was_the_servers(instrumented: Telemet
     with contextlib.suppress(Exception):  # urllib3 1.26 takes a short body for a whole one
         consul.Consul(port=server.port).kv.get("a")
     server.close()
-    assert causes(instrumented) == {}
+    assert not causes(instrumented).keys() - {"gc"}
