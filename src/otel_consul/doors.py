@@ -20,17 +20,16 @@ from otel_consul.observation import Observation
 
 def watch(call: Observation, result: Any) -> bool:
     """End `call` when `result`, a future or a Deferred, has its value; False if it is neither."""
-    asyncios = hasattr(result, "add_done_callback")
-    if not (asyncios or hasattr(result, "addBoth")):
-        return False
-    if call.delay is not None:
-        call.recorder.local_delay.future_given(call)  # type: ignore[union-attr]
-    if asyncios:
+    if hasattr(result, "add_done_callback"):
         result.add_done_callback(lambda future: _done(call, future))
-    else:
+    elif hasattr(result, "addBoth"):
         result.addBoth(lambda value: _fired(call, value))
+    else:
+        return False
     call.keeper = ref(result, lambda _: call.abandon())
     call.waiter, call.origin = stacks.nobody, stacks.place()
+    if call.delay is not None:
+        call.recorder.local_delay.future_given(call)  # type: ignore[union-attr]
     return True
 
 

@@ -20,6 +20,10 @@ class Clock:
     """Seconds per phase of one call, and what its connection was. Times are `time.perf_counter` seconds."""
 
     # Class attributes, so that a call that has none of it pays nothing for it.
+    waiter: Any = None
+    """Who waits for the answer; the number of a thread where that sends the request itself."""
+    task: int = 0
+    """For transports: the id() of the task that sends the request, once one has begun to."""
     peer: tuple[str, int] | tuple[str] | None = None
     """The address of the last connection really made."""
     reused: bool | None = None

@@ -92,8 +92,10 @@ class LocalDelay:
         except RuntimeError:  # twisted's reactor, or a pool of threads
             clock.delay = Delay(self._pauses, paused)
         else:
-            clock.delay = TaskDelay(self._pauses, self._probe, watch)
-            clock.delay.paused = paused
+            clock.delay = delay = TaskDelay(self._pauses, self._probe, watch)
+            delay.paused = paused
+            if not clock.running:  # it has ended meanwhile, in another thread
+                delay.drop()
 
     def _watch(self, loop: Any) -> LoopWatch:
         key = id(loop)

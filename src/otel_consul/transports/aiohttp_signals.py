@@ -43,6 +43,13 @@ def _connect(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]
         clock = _current()
         if clock is None or not (clock.running and switch.on):
             return original(self, req, traces, timeout)
+        task = id(asyncio.current_task())
+        if task != clock.task:
+            if clock.task:
+                # Somebody else's, sent with a copy of the call's context: in that none of it is the call's.
+                CURRENT.set(None)
+                return original(self, req, traces, timeout)
+            clock.task = task
         return _connecting(clock, original(self, req, traces, timeout))
 
     return wrapper

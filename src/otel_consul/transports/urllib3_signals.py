@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Final
 
 from otel_consul import guard
@@ -44,6 +45,10 @@ def _get_conn(original: Callable[..., Any], switch: Switch) -> Callable[..., Any
     def wrapper(self: Any, timeout: Any = None) -> Any:
         clock = _current()
         if clock is None or not (clock.running and switch.on):
+            return original(self, timeout)
+        if clock.waiter != get_ident() and (clock.task or type(clock.waiter) is int):
+            # Somebody else's, sent with a copy of the call's context: in that none of it is the call's.
+            CURRENT.set(None)
             return original(self, timeout)
         if clock.why is not None:
             clock.next_try()
