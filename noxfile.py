@@ -48,9 +48,13 @@ class Row:
     """The Pythons of the quick matrix."""
     unit: bool = False
     """Whether the unit tests run here as well (they do not depend on the client library)."""
+    signals: bool = False
+    """Whether what is made of its HTTP libraries' signals is tested here as well: they are others than in `.venv`."""
     secrets: bool = False
     """Whether every operation is searched for secrets here as well: once for each library that `.venv` has not."""
 
+
+SIGNALS_TESTS = ("tests/phases", *(f"tests/local_delay/test_{name}.py" for name in ("threads", "tasks", "futures")))
 
 OTEL_OLDEST_PINS = (
     *(f"{name}=={OLDEST_OTEL[0]}" for name in ("opentelemetry-api", "opentelemetry-sdk")),
@@ -104,6 +108,7 @@ ROWS = (
             "python-consul2/plain-object",
         ),
         pythons=PYTHONS,
+        signals=True,
         secrets=True,
     ),
     Row("consulate", ("consulate==0.6.0",), ("consulate/requests",), pythons=PYTHONS),
@@ -115,12 +120,19 @@ ROWS = (
         pythons=("3.10", "3.11", "3.12"),  # 3.13 came after
         unit=True,
     ),
-    Row("aiohttp-3.8", ("py-consul[asyncio]==1.7.1", "aiohttp==3.8.*"), ("py-consul/aio",), pythons=("3.10", "3.11")),
+    Row(
+        "aiohttp-3.8",
+        ("py-consul[asyncio]==1.7.1", "aiohttp==3.8.*"),
+        ("py-consul/aio",),
+        ("3.10", "3.11"),
+        signals=True,
+    ),
     Row(
         "urllib3-1.26",
         (*PATRONI, "consulate==0.6.0", "urllib3==1.26.*"),
         ("py-consul/std", "patroni/urllib3", "consulate/requests"),
         pythons=("3.10", "3.11"),
+        signals=True,
     ),
 )
 
@@ -175,6 +187,8 @@ def register(row: Row, python: str) -> None:
         tests = nox.project.dependency_groups(PYPROJECT, "test")
         session.install("--quiet", "-e", ".", *tests, *row.install)
         folders = ["tests/clients", *(["tests/unit"] if row.unit else [])]
+        if row.signals and python == MAIN:
+            folders += SIGNALS_TESTS
         if row.secrets and python == MAIN:
             session.install("--quiet", "opentelemetry-exporter-otlp-proto-http")
             folders.append("tests/integration/test_secrets.py")

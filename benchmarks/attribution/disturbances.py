@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,6 +73,7 @@ _WORK: dict[str, Callable[[float], None]] = {
     "sleeping_loop": time.sleep,
     "collect_in_loop": lambda _: collect(),
     "collect_in_thread": lambda _: collect(),
+    "collect_in_caller": lambda _: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1),
     "hold_gil": hold_gil,
 }
 _OF_THE_LOOP = ("busy_loop", "sleeping_loop", "collect_in_loop")
@@ -82,6 +84,7 @@ def disturbed(scenario: Scenario) -> Iterator[None]:
     """Its disturbances happen to the one call in the block; those of the loop need one running here."""
     threads: list[threading.Thread] = []
     stop = threading.Event()
+    before = signal.signal(signal.SIGUSR1, lambda *_: collect())  # runs in the main thread, which calls
     if any(one.kind == "hold_gil" for one in scenario.disturbances):
         _per_second()  # or it would be found out while the call is open, and the GIL held for that as well
     for one in scenario.disturbances:
@@ -102,6 +105,7 @@ def disturbed(scenario: Scenario) -> Iterator[None]:
         stop.set()
         for thread in threads:
             thread.join()
+        signal.signal(signal.SIGUSR1, before)
 
 
 class _Moment:

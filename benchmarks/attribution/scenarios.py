@@ -25,7 +25,15 @@ class Disturbance:
     `python_hog` goes on all the time.
     """
 
-    kind: Literal["busy_loop", "sleeping_loop", "collect_in_loop", "collect_in_thread", "hold_gil", "python_hog"]
+    kind: Literal[
+        "busy_loop",
+        "sleeping_loop",
+        "collect_in_loop",
+        "collect_in_thread",
+        "collect_in_caller",
+        "hold_gil",
+        "python_hog",
+    ]
     at: float = 0.0
     seconds: float = 0.0
     phase: Literal["connect", "wait"] = "wait"
@@ -138,6 +146,13 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
         faults=(_SOON,),
         disturbances=(Disturbance("collect_in_thread", 0.03, 0.3),),
         note="a pause overlaps the server's time as well; the part beyond it is what the stopwatch sees",
+    ),
+    Scenario(
+        name="GC pause in the middle (calling thread)",
+        expected={"wait": MEASURED, "gc": 0.3},
+        styles=("sync",),
+        faults=(_SOON,),
+        disturbances=(Disturbance("collect_in_caller", 0.03, 0.3),),
     ),
     Scenario(
         name="GC pause in the middle (loop)",

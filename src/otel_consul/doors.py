@@ -31,6 +31,8 @@ def watch(call: Observation, result: Any) -> bool:
         return False
     call.keeper = ref(result, lambda _: call.drop())
     call.waiter, call.origin = stacks.nobody, stacks.place()
+    if call.delay is not None:
+        call.recorder.local_delay.future_given(call)  # type: ignore[union-attr]
     return True
 
 

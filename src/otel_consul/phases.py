@@ -20,14 +20,22 @@ class Clock:
     """Seconds per phase of one call, and what its connection was. Times are `time.perf_counter` seconds."""
 
     # Class attributes, so that a call that has none of it pays nothing for it.
+    waiter: Any = None
+    """Who waits for the answer; the number of a thread where that sends the request itself."""
+    task: int = 0
+    """For transports: the id() of the task that sends the request, once one has begun to."""
     peer: tuple[str, int] | tuple[str] | None = None
-    """The address really connected to."""
+    """The address of the last connection really made."""
     reused: bool | None = None
-    """Whether the last try went over a connection that had been used before; None when not known."""
+    """Whether that had been used before; None when not known."""
+    fresh: bool | None = None
+    """Whether the running try has to make its connection; None where the transport does not tell."""
     opened: int = 0
-    """Connections opened for this call."""
+    """Connections opened for this call, where the transport tells."""
     resends: int = 0
     """Requests sent beyond the first: retries and redirects."""
+    counts_resends: bool | None = None
+    """Whether the transport tells of them though not of its connections."""
     retries: list[tuple[float, int, str]] | None = None
     """For each of them: when, which number, and the error type or status of the try that failed."""
     delay: Any = None

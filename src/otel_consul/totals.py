@@ -51,8 +51,9 @@ class Series:
         self.phases = [0.0] * len(PHASES)
         self.local_delay = [0.0] * len(LOCAL_DELAYS)
         self.late = 0.0
-        self.retries = 0
-        self.connections = 0
+        self.retries: int | None = None
+        """None until a transport has told of them; `connections` too."""
+        self.connections: int | None = None
         self.leaderless = 0
         self.last_contact: float | None = None
 
@@ -67,9 +68,11 @@ class Started:
         self.count = 0
 
 
-Finished: TypeAlias = tuple[Series, "list[float] | None", "list[float] | None", int, int, float, bool, "float | None"]
+Finished: TypeAlias = tuple[
+    Series, "list[float] | None", "list[float] | None", "int | None", "int | None", float, bool, "float | None"
+]
 """The record of one finished call: (series, seconds by phase, seconds by local delay, retries, connections opened,
-seconds late, whether the answering server knew no leader, its last contact in seconds)."""
+seconds late, whether the answering server knew no leader, its last contact in seconds). None: not measured."""
 
 
 class Totals:
@@ -119,6 +122,10 @@ class Totals:
                         phases[series] = [times]
                 if contact is not None and ((last := series.last_contact) is None or contact > last):
                     series.last_contact = contact
+                if connections is not None and series.connections is None:
+                    series.connections = 0
+                if retries is not None and series.retries is None:
+                    series.retries = 0
                 if local_delay is not None or retries or connections or late or leaderless:
                     _add_rarer(series, local_delay, retries, connections, late, leaderless)
             for series, several in phases.items():
@@ -176,7 +183,7 @@ class Totals:
         yield from self._open_calls(len, stalled=True)
 
     def retries(self) -> Iterator[Observation]:
-        """`semconv.RETRIES`."""
+        """`semconv.RETRIES`; absent where no transport tells."""
         yield from self._sum(lambda series: series.retries)
 
     def late_time(self) -> Iterator[Observation]:
@@ -199,9 +206,11 @@ class Totals:
                 yield Observation(max(seen), {semconv.OPERATION: operation})
 
     def connections_opened(self) -> Iterator[Observation]:
-        """`semconv.CONNECTIONS_OPENED`."""
+        """`semconv.CONNECTIONS_OPENED`; absent where no transport tells."""
         counts: dict[tuple[Any, ...], tuple[dict[str, Any], int]] = {}
         for series in list(self._series.values()):
+            if series.connections is None:
+                continue
             key = tuple(series.server.values())
             counts[key] = (series.server, counts.get(key, (series.server, 0))[1] + series.connections)
         for server, count in counts.values():
@@ -213,9 +222,11 @@ class Totals:
             groups.setdefault(series.operation, []).append(series)
         return groups.items()
 
-    def _sum(self, value: Callable[[Series], float]) -> Iterator[Observation]:
+    def _sum(self, value: Callable[[Series], float | None]) -> Iterator[Observation]:
         for operation, several in self._by_operation():
-            yield Observation(sum(map(value, several)), {semconv.OPERATION: operation})
+            known = [number for number in map(value, several) if number is not None]
+            if known:
+                yield Observation(sum(known), {semconv.OPERATION: operation})
 
     def _open_calls(self, measure: Callable[[list[float]], float], *, stalled: bool = False) -> Iterator[Observation]:
         now = perf_counter()
@@ -243,15 +254,17 @@ def _taken(journal: deque[_Record]) -> list[_Record]:
 def _add_rarer(
     series: Series,
     local_delay: list[float] | None,
-    retries: int,
-    connections: int,
+    retries: int | None,
+    connections: int | None,
     late: float,
     leaderless: bool,
 ) -> None:
     """What most calls have nothing of."""
     if local_delay is not None:
         series.local_delay = list(map(add, series.local_delay, local_delay))
-    series.retries += retries
-    series.connections += connections
+    if retries:
+        series.retries = (series.retries or 0) + retries
+    if connections:
+        series.connections = (series.connections or 0) + connections
     series.late += late
     series.leaderless += leaderless

@@ -31,16 +31,19 @@ seconds. Nothing while no call is open.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from threading import get_ident
 from typing import Any, Protocol
 
 from otel_consul.local_delay.callers import CallerClocks
-from otel_consul.local_delay.calls import TaskDelay, ThreadDelay
+from otel_consul.local_delay.calls import Delay
 from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Job, Probe, Sleeper
+from otel_consul.local_delay.task_calls import TaskDelay
+from otel_consul.local_delay.thread_calls import ThreadDelay
 from otel_consul.phases import Clock
 
 __all__ = ["LocalDelay"]
@@ -80,6 +83,19 @@ class LocalDelay:
             clock.delay = ThreadDelay(self._pauses, self._probe, self._latest.get(ident) or self._clocks.read(ident))
         else:
             clock.delay = TaskDelay(self._pauses, self._probe, self._watch(task.get_loop()))
+
+    def future_given(self, clock: Clock) -> None:
+        """A call that has just begun keeps its thread not waiting: it goes on in a loop, asyncio's or another."""
+        paused = clock.delay.paused
+        try:
+            watch = self._watch(asyncio.get_running_loop())
+        except RuntimeError:  # twisted's reactor, or a pool of threads
+            clock.delay = Delay(self._pauses, paused)
+        else:
+            clock.delay = delay = TaskDelay(self._pauses, self._probe, watch)
+            delay.paused = paused
+            if not clock.running:  # it has ended meanwhile, in another thread
+                delay.drop()
 
     def _watch(self, loop: Any) -> LoopWatch:
         key = id(loop)

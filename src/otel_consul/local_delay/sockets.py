@@ -14,9 +14,12 @@ import sys
 import time
 from typing import Any, Final
 
+_STATE: Final = 0
 _SENT: Final = 44
 _RECEIVED: Final = 52
 _LENGTH: Final = 56
+_CLOSE_WAIT: Final = 8
+"""The state of a connection whose other side has closed it."""
 _CLOCK_MONOTONIC_COARSE: Final = 6
 
 
@@ -37,16 +40,23 @@ def since_received(sock: Any) -> float | None:
     return _ago(sock, _RECEIVED)
 
 
+def since_complete(sock: Any) -> float | None:
+    """As `since_received`, where all has come. A hang-up is no data: if the other side has closed, nobody knows when."""
+    return _ago(sock, _RECEIVED, but_in=_CLOSE_WAIT)
+
+
 def since_sent(sock: Any) -> float | None:
     """Seconds since data last went out; None if that cannot be known."""
     return _ago(sock, _SENT)
 
 
-def _ago(sock: Any, offset: int) -> float | None:
+def _ago(sock: Any, offset: int, *, but_in: int = 0) -> float | None:
     if not AVAILABLE or sock is None:
         return None
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
+        if info[_STATE] == but_in:
+            return None
         return int.from_bytes(info[offset : offset + 4], sys.byteorder) / 1000
     except Exception:  # noqa: BLE001 -- a unix socket, a closed one, or somebody's imitation of a socket
         return None

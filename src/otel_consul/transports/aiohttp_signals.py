@@ -43,6 +43,13 @@ def _connect(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]
         clock = _current()
         if clock is None or not (clock.running and switch.on):
             return original(self, req, traces, timeout)
+        task = id(asyncio.current_task())
+        if task != clock.task:
+            if clock.task:
+                # Somebody else's, sent with a copy of the call's context: in that none of it is the call's.
+                CURRENT.set(None)
+                return original(self, req, traces, timeout)
+            clock.task = task
         return _connecting(clock, original(self, req, traces, timeout))
 
     return wrapper
@@ -51,7 +58,7 @@ def _connect(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]
 async def _connecting(clock: Clock, connection: Awaitable[Any]) -> Any:
     if clock.why is not None:
         clock.next_try()
-    clock.reused = True  # until a protocol is made
+    clock.fresh = False  # until a protocol is made
     clock.mark(Phase.POOL)
     try:
         result = await connection
@@ -61,11 +68,13 @@ async def _connecting(clock: Clock, connection: Awaitable[Any]) -> Any:
         _back(clock)
         clock.failed(qualified_name(type(exc)))
         raise
-    if clock.reused is False:
+    if clock.fresh:
         clock.opened += 1
         _back(clock)
+    clock.reused = not clock.fresh
+    _note_peer(clock, result)
     if (delay := clock.delay) is not None:
-        delay.connected(clock, _socket(result)) if clock.reused is False else delay.waited(clock)
+        delay.connected(clock, _socket(result)) if clock.fresh else delay.waited(clock)
     clock.mark(Phase.SEND)
     clock.next_phase = None
     clock.why = _UNKNOWN_ERROR  # aiohttp sends again after errors that show nowhere else
@@ -141,7 +150,7 @@ def _protocol(original: Callable[..., Any], switch: Switch) -> Callable[..., Any
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
         clock = _current()
         if clock is not None and clock.running and switch.on:
-            clock.reused = False
+            clock.fresh = True
             if clock.next_phase == Phase.TLS:
                 if (delay := clock.delay) is not None:
                     delay.waited(clock)
@@ -157,7 +166,8 @@ def _protocol(original: Callable[..., Any], switch: Switch) -> Callable[..., Any
 def _write_bytes(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
         clock = _current()
-        if clock is None or not (clock.running and switch.on):
+        # Before 3.11 there is a task for a body of nothing too; the request has left by then.
+        if clock is None or not (clock.running and switch.on) or not getattr(self, "body", True):
             return original(self, *args, **kwargs)
         return _sending(clock, original(self, *args, **kwargs))
 
@@ -193,7 +203,6 @@ def _start(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
 async def _starting(clock: Clock, response: Any, connection: Any, started: Awaitable[Any]) -> Any:
     if clock.next_phase != Phase.WAIT:
         clock.mark(Phase.WAIT)
-    _note_peer(clock, connection)
     if (delay := clock.delay) is not None:
         delay.sent(clock, _socket(connection))
     try:

@@ -27,6 +27,7 @@ def _fetch(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
             return original(self, request, *args, **kwargs)
         if getattr(request, "original_request", None) is not None:  # tornado follows a redirect by fetching again
             clock.resend(_UNKNOWN_STATUS)
+        clock.counts_resends = True
         clock.mark(Phase.OTHER)
         future = original(self, request, *args, **kwargs)
         if hasattr(future, "add_done_callback"):

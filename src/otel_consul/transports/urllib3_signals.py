@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any, Final
 
 from otel_consul import guard
@@ -45,13 +46,17 @@ def _get_conn(original: Callable[..., Any], switch: Switch) -> Callable[..., Any
         clock = _current()
         if clock is None or not (clock.running and switch.on):
             return original(self, timeout)
+        if clock.waiter != get_ident() and (clock.task or type(clock.waiter) is int):
+            # Somebody else's, sent with a copy of the call's context: in that none of it is the call's.
+            CURRENT.set(None)
+            return original(self, timeout)
         if clock.why is not None:
             clock.next_try()
         clock.mark(POOL)
         connection = original(self, timeout)
-        clock.reused = reused = getattr(connection, "sock", None) is not None
+        clock.fresh = fresh = getattr(connection, "sock", None) is None
         # A class of its own, for a unix socket say, may connect without our knowing.
-        clock.mark(SEND if reused else CONNECT)
+        clock.mark(CONNECT if fresh else SEND)
         return connection
 
     return wrapper
@@ -131,8 +136,10 @@ def _note_connection(clock: Clock, sock: Any) -> None:
     if sock is None:
         return
     try:
-        if clock.reused is False:
-            clock.opened += 1
+        if clock.fresh is not None:
+            clock.reused = not clock.fresh
+            if clock.fresh:
+                clock.opened += 1
         key = id(sock)
         known = _peers.get(key)
         if known is not None and known[0]() is sock:

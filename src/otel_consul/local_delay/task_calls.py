@@ -1,0 +1,94 @@
+"""What a call that an event loop runs has lost: to what else the loop had to do, or to the GIL."""
+
+from __future__ import annotations
+
+from threading import get_ident
+from time import perf_counter
+from typing import Any, Final
+
+from otel_consul import guard
+from otel_consul.local_delay import sockets
+from otel_consul.local_delay.calls import SHORT, Delay
+from otel_consul.local_delay.loops import LoopWatch
+from otel_consul.local_delay.pauses import Pauses
+from otel_consul.local_delay.probe import Probe
+from otel_consul.local_delay.sockets import TICK
+from otel_consul.phases import Clock
+from otel_consul.semconv import Phase
+
+_WAITS: Final = range(Phase.POOL, Phase.DECODE)
+
+
+class TaskDelay(Delay):
+    """A call that an event loop runs, along with others."""
+
+    def __init__(self, pauses: Pauses, probe: Probe, watch: LoopWatch) -> None:
+        self._pauses = pauses
+        self.paused = pauses.until(perf_counter()) if pauses.began else pauses.total
+        self._probe = probe
+        self._watch = watch
+        watch.open(self)
+
+    def waited(self, clock: Clock) -> None:
+        """As far as the loop was busy, what was waited for may have come at any time in it."""
+        now = perf_counter()
+        if now - clock.last > SHORT:
+            self._loop_was_busy(clock, clock.last, now)
+
+    def connected(self, clock: Clock, sock: Any) -> None:
+        """As every call's; but the loop may have been busy before it even began to connect, as uvloop does later."""
+        now = perf_counter()
+        if now - clock.last > SHORT:
+            ago = sockets.since_received(sock)
+            if ago is not None and ago > TICK:
+                super()._arrived(clock, sock, clock.last, now)
+            else:
+                self._loop_was_busy(clock, clock.last, now)
+
+    def received(self, clock: Clock) -> None:
+        """The body's last part may have been waiting as well, but a long body keeps the loop busy by itself."""
+        sock, self._sock = self._sock, None
+        if not self._head:  # the transport gives no signals
+            self._loop_was_busy(clock, clock.started, perf_counter())
+        elif sock is not None:
+            now = perf_counter()
+            if now - self._head > SHORT:
+                ago = sockets.since_received(sock)
+                self._loop_was_busy(clock, self._head if ago is None else max(self._head, now - ago), now)
+
+    def total(self, clock: Clock, *, answered: bool) -> list[float] | None:
+        """As every call's; and the loop need not be watched for it any more."""
+        self._watch.calls.discard(self)
+        return super().total(clock, answered=answered)
+
+    def drop(self) -> None:
+        """As every call's; and the loop need not be watched for it any more."""
+        self._watch.calls.discard(self)
+
+    def _explain(self, clock: Clock, end: float, *, answered: bool) -> None:
+        if not answered and clock.phase in _WAITS:
+            self._loop_was_busy(clock, clock.started, end)
+
+    def _arrived(self, clock: Clock, sock: Any, start: float, now: float) -> None:
+        if sockets.since_received(sock) is None:
+            self._loop_was_busy(clock, start, now)
+        else:
+            super()._arrived(clock, sock, start, now)
+
+    def _loop_was_busy(self, clock: Clock, start: float, now: float) -> None:
+        try:
+            since = self._watch.busy_since(now)
+            start = now if since is None else max(start, since)
+            if now - start > SHORT and self._watch.thread == get_ident():
+                self._sure = True
+                self._lost(clock, start, now)
+        except Exception:  # noqa: BLE001 -- transports call this in the caller's way
+            guard.fault("attributing local delay")
+
+    def _lost(self, clock: Clock, start: float, now: float) -> None:
+        try:
+            event_loop, gil = self._watch.split(start, now)
+            self.event_loop += event_loop
+            self.gil += gil
+        except Exception:  # noqa: BLE001
+            guard.fault("attributing local delay")

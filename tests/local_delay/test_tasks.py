@@ -1,0 +1,60 @@
+"""Calls that an event loop runs: what may be called `event_loop`, and what may not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from testbed.stub_agent import StubAgent
+from tests.support.telemetry import Telemetry
+
+aio = pytest.importorskip("consul.aio")
+if not hasattr(aio.Consul, "close"):
+    pytest.skip("this client connects anew for each call", allow_module_level=True)
+
+BLOCKED = 0.4
+
+
+def causes(telemetry: Telemetry) -> dict[str, Any]:
+    attributes = dict(telemetry.spans[-1].attributes or {})
+    return {name[19:]: value for name, value in attributes.items() if name.startswith("consul.local_delay.")}
+
+
+async def blocked_once_it_sends(port: int, operation: str, *args: Any) -> float:
+    """The seconds a call takes whose loop is blocked in the turn after the one in which it sends its request."""
+
+    async def block() -> None:
+        time.sleep(BLOCKED)  # noqa: ASYNC251 -- that is the point
+
+    client = aio.Consul(port=port)
+    await client.kv.get("warm")
+    call = asyncio.ensure_future(getattr(client.kv, operation)(*args))
+    blocking = asyncio.ensure_future(block())
+    start = time.perf_counter()
+    await call
+    seconds = time.perf_counter() - start
+    await blocking
+    await client.close()
+    return seconds
+
+
+def test_a_loop_blocked_after_sending_and_free_before_the_answer_costs_nothing(
+    instrumented: Telemetry, stub: StubAgent
+) -> None:
+    """aiohttp before 3.11 has the task that writes the body run after that, though there is none."""
+    stub.fault("/v1/kv/key", delay=2 * BLOCKED)
+    seconds = asyncio.run(blocked_once_it_sends(stub.port, "get", "key"))
+    assert not causes(instrumented).keys() - {"gc"}
+    assert (instrumented.spans[-1].attributes or {})["consul.phase.wait"] == pytest.approx(seconds, rel=0.1)
+
+
+def test_a_body_that_leaves_late_because_the_loop_is_blocked_is_the_loops(
+    instrumented: Telemetry, stub: StubAgent
+) -> None:
+    """Where aiohttp sends it at once, its answer waits for the loop instead."""
+    stub.fault("/v1/kv/key", delay=BLOCKED / 2)
+    seconds = asyncio.run(blocked_once_it_sends(stub.port, "put", "key", "value"))
+    assert causes(instrumented)["event_loop"] == pytest.approx(seconds - BLOCKED / 2, abs=0.1)
