@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import http.client
+import json
 import socket
 import threading
 import time
@@ -121,6 +122,35 @@ def test_a_pause_in_the_calling_thread_is_a_pause_only(
     assert len(junk) == 2_000_000
     assert lost["gc"] > 0.02
     assert lost.get("gil", 0.0) < 0.2 * lost["gc"]
+
+
+def test_a_collection_that_lets_go_of_the_gil_counts_once(
+    instrumented: Telemetry, stub: StubAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            time.sleep(0.3)
+
+    client = consul.Consul(port=stub.port)
+    stub.put("a", "1")
+    for _ in range(3):
+        client.kv.get("a")
+    loads = json.loads
+
+    def collecting(*args: Any, **kwargs: Any) -> Any:
+        Slow()
+        gc.collect()
+        return loads(*args, **kwargs)
+
+    monkeypatch.setattr(json, "loads", collecting)
+    client.kv.get("a")
+
+    lost = causes(instrumented)
+    assert lost["gc"] > 0.25
+    assert lost.get("gil", 0.0) < 0.1
 
 
 class OneAnswer:

@@ -58,8 +58,11 @@ class ThreadDelay(Delay):
             worst = self._probe.worst(clock.started, end)
             computing += min(others, worst + (_TURNS - 1) * min(worst, _TURN))
         if computing > SHORT:
-            computing -= thread_time() - self._cpu
-            computing -= self._pauses.within(max(clock.started, end - computing), end, but_by=get_ident())
+            start = max(clock.started, end - computing)
+            by_others = self._pauses.within(start, end, but_by=get_ident())
+            # Its own collections are processor time, unless a finalizer let go of the GIL.
+            own = self._pauses.within(start, end) - by_others
+            computing -= max(thread_time() - self._cpu, own) + by_others
             if computing > SHORT:
                 self._sure = True
                 self.gil += computing

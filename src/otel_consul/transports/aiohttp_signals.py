@@ -43,7 +43,7 @@ def _connect(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]
         clock = _current()
         if clock is None or not (clock.running and switch.on):
             return original(self, req, traces, timeout)
-        task = id(asyncio.current_task())
+        task = id(asyncio.current_task(self._loop))  # without the loop Python 3.11 makes a system call
         if task != clock.task:
             if clock.task:
                 # Somebody else's, sent with a copy of the call's context: in that none of it is the call's.
