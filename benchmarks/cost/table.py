@@ -20,6 +20,8 @@ SECTIONS = {
     5: "Other people's HTTP calls",
 }
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cost.md"
+READING = Path(__file__).with_name("reading.md")
+"""What the figures mean: written by hand."""
 _PACKAGES = (
     "otel-consul",
     "opentelemetry-sdk",
@@ -138,7 +140,7 @@ def markdown(rows: Sequence[Row], command: str) -> str:
             section = row.section
             lines += ["", f"## {section}. {SECTIONS[section]}", "", f"|{'|'.join(HEAD)}|", "|---" * len(HEAD) + "|"]
         lines.append("|" + "|".join(cell.replace("|", "\\|") for cell in row.cells()) + "|")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", READING.read_text(encoding="utf-8")])
 
 
 _EXPLANATION = """Every figure compares things
