@@ -101,8 +101,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
         expected={"decode": MEASURED},
         operation=("kv.get", ("big/",), {"recurse": True}),
         ignored=frozenset({"wait", "receive", "gc"}),
-        wrong=0.15,
-        note="the truth is a stopwatch around the client's own functions; requests joins the parts of the body besides",
+        note="the truth is a stopwatch from the body to the end of the client's callback",
     ),
     Scenario(
         name="pool exhausted",
