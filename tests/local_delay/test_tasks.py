@@ -58,3 +58,22 @@ def test_a_body_that_leaves_late_because_the_loop_is_blocked_is_the_loops(
     stub.fault("/v1/kv/key", delay=BLOCKED / 2)
     seconds = asyncio.run(blocked_once_it_sends(stub.port, "put", "key", "value"))
     assert causes(instrumented)["event_loop"] == pytest.approx(seconds - BLOCKED / 2, abs=0.1)
+
+
+def test_taking_in_a_long_body_is_not_the_loops_fault(instrumented: Telemetry, stub: StubAgent) -> None:
+    """Its parts are joined once the last one is here."""
+    stub.put("key", "x" * 60_000_000)
+
+    async def main() -> None:
+        client = aio.Consul(port=stub.port)
+        await client.kv.get("warm")
+        for _ in range(5):
+            await client.kv.get("key")
+        await client.close()
+
+    asyncio.run(main())
+    for span in instrumented.spans[1:]:
+        attributes = span.attributes or {}
+        lost = attributes.get("consul.local_delay.event_loop", 0.0)
+        assert isinstance(lost, (int, float))
+        assert lost < 0.01

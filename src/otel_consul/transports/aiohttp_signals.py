@@ -247,7 +247,7 @@ def _read(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
 async def _reading(clock: Clock, body: Awaitable[Any]) -> Any:
     result = await body
     if (delay := clock.delay) is not None:
-        delay.received(clock)
+        delay.received(clock, len(result) if result else 0)
     clock.mark(Phase.DECODE)
     return result
 
