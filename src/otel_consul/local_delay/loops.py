@@ -168,19 +168,27 @@ class LoopWatch:
 
         It had the processor: the loop was busy. It had not, and other threads of this process could run: the loop was
         blocked. It had not, and another thread was kept from running as well: the GIL, or a starved machine; as much as
-        that thread was kept, and no more. The collector's pauses are nobody else's.
+        that thread was kept, and no more. The collector's pauses are nobody else's. Its processor time is known since
+        the last heartbeat before `start` only; what may be either's for that is neither's.
         """
         lost = now - start
-        gil = 0.0
+        gil = unknown = 0.0
         paused = self._pauses.within(start, now)
-        if thread_time() - self._thread_time_at(start) < lost * _BUSY_SHARE + paused + _OWN:
+        idle = lost * _BUSY_SHARE + paused + _OWN
+        beat, before = self._beat_before(start)
+        had = thread_time() - before
+        if had - (start - beat) < idle:
             worst = self._probe.worst(start, now)
-            gil = max(0.0, min(lost, worst + _MORE_TURNS * min(worst, _GIL_TURN)) - paused)
-        return Split(max(0.0, lost - gil - paused), gil)
+            others = max(0.0, min(lost, worst + _MORE_TURNS * min(worst, _GIL_TURN)) - paused)
+            if had < idle:
+                gil = others
+            else:
+                unknown = others
+        return Split(max(0.0, lost - gil - unknown - paused), gil)
 
-    def _thread_time_at(self, when: float) -> float:
-        """The thread's processor time at the last heartbeat before `when`."""
+    def _beat_before(self, when: float) -> tuple[float, float]:
+        """The last heartbeat before `when`, and the thread's processor time at it."""
         for beat in reversed(self._beats):
             if beat[0] <= when:
-                return beat[1]
-        return self._first
+                return beat
+        return when, self._first
