@@ -82,7 +82,6 @@ _DRIP: Final[Mapping[str, Any]] = {
     "path": "/v1/kv/a",
 }
 _DRIP_SECONDS: Final = (_PIECES - 1) * 0.05
-_ALL_PHASES: Final = frozenset({"send", "wait", "receive", "decode", "other", "pool", "gc"})
 _SOON: Final[Mapping[str, Any]] = {"path": "/v1/kv/a", "delay": 0.1}
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
@@ -170,22 +169,11 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario(
         name="pure-Python hog thread",
         expected={"gil": MEASURED},
-        styles=("sync",),
         disturbances=(Disturbance("python_hog"),),
         calls=50,
-        ignored=_ALL_PHASES,
-        right=0.4,
-        note="5 ms at a time, near the kernel's tick: `gil` is a lower bound, the goal here is 40 %",
-    ),
-    Scenario(
-        name="pure-Python hog thread",
-        expected={"gil": MEASURED},
-        styles=("asyncio",),
-        disturbances=(Disturbance("python_hog"),),
-        calls=50,
-        ignored=_ALL_PHASES,
-        right=0.1,
-        note="often it cannot be told from a busy loop, and then it is neither; the goal here is 10 %, and none wrong",
+        ignored=frozenset({"send", "wait", "receive", "decode", "other", "pool", "gc"}),
+        right=0.5,
+        note="5 ms at a time, near the kernel's tick: `gil` is a lower bound, the goal here is 50 %",
     ),
     Scenario(
         name="two retries, back-off 0.4",

@@ -36,6 +36,8 @@ class TaskDelay(Delay):
         now = perf_counter()
         if now - clock.last > SHORT:
             self._loop_was_busy(clock, clock.last, now)
+        if now < self._watch.doubtful_until:
+            self._watch.note(now)
 
     def connected(self, clock: Clock, sock: Any) -> None:
         """As every call's; but the loop may have been busy before it even began to connect, as uvloop does later."""
