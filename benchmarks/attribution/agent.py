@@ -12,6 +12,7 @@ import time
 from testbed.stub_agent import StubAgent
 
 _MEGABYTES = 20
+_KEYS = 20_000
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
         for key in ("a", "b", "held"):
             agent.put(key, key)
         if not options.backlog and options.tls_delay is None:
-            agent.fill("big/", _MEGABYTES)
+            agent.fill("big/", _MEGABYTES, _KEYS)
         if not options.backlog:
             print(agent.port, agent.ca_file or "", flush=True)
             sys.stdin.read()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import socket
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
+from unittest import mock
 
+import aiohttp
 import consul
 import consul.aio
 import requests.adapters
@@ -58,7 +61,7 @@ def sync(
         while not session.adapters["http://"].poolmanager.pools.keys() or not _taken(session):
             time.sleep(0.0005)
     seconds = 0.0
-    with disturbed(scenario) if disturb else nullcontext():
+    with disturbed(scenario) if disturb else nullcontext(), decoding.watching():
         start = time.perf_counter()
         for _ in range(scenario.calls):
             with suppress(consul.ConsulException):
@@ -98,7 +101,7 @@ async def _by_asyncio(
         holders = [asyncio.ensure_future(client.kv.get("held")) for _ in range(scenario.holders)]
         if holders:
             await asyncio.sleep(0.005)  # they are on their way
-    with disturbed(scenario) if disturb else nullcontext():
+    with disturbed(scenario) if disturb else nullcontext(), decoding.watching():
         start = time.perf_counter()
         for _ in range(scenario.calls):
             with suppress(consul.ConsulException):
@@ -125,26 +128,51 @@ def _mean(stage: Stage, scenario: Scenario, seconds: float, decoding: Decoding) 
 
 
 class Decoding:
-    """A stopwatch around what the client does with an answer, between the plugin and the client."""
+    """A stopwatch for what is done with an answer once it is here, from below the plugin's signals to the callback's end.
+
+    It starts with requests' last read of the socket, and with aiohttp where its stream gives the body: requests joins
+    the parts after that, aiohttp before.
+    """
 
     def __init__(self, client: Any) -> None:
         self.seconds = 0.0
+        self._came = 0.0
+        """When the last part came."""
         self._http = http = client.__dict__["http"]
         self._get = http.get
         http.get = self._timed_get
-        if hasattr(http, "response"):  # where the synchronous client makes text of bytes
-            http.response = self._timed(http.response)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While the block runs, note when a part of an answer comes."""
+        of_socket, of_stream = socket.SocketIO.readinto, aiohttp.StreamReader.read
+
+        def readinto(sock: Any, buffer: Any) -> Any:
+            result = of_socket(sock, buffer)
+            self._came = time.perf_counter()
+            return result
+
+        async def read(stream: Any, *args: Any) -> Any:
+            result = await of_stream(stream, *args)
+            self._came = time.perf_counter()
+            return result
+
+        with (
+            mock.patch.object(socket.SocketIO, "readinto", readinto),
+            mock.patch.object(aiohttp.StreamReader, "read", read),
+        ):
+            yield
 
     def _timed_get(self, callback: Any, *args: Any, **kwargs: Any) -> Any:
-        self.seconds = 0.0
+        self.seconds = self._came = 0.0
         return self._get(self._timed(callback), *args, **kwargs)
 
     def _timed(self, function: Any) -> Any:
         def stopwatch(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
+            start = self._came or time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
-                self.seconds += time.perf_counter() - start
+                self.seconds = time.perf_counter() - start
 
         return stopwatch

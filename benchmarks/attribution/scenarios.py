@@ -100,9 +100,8 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
         name="20 MB to decode",
         expected={"decode": MEASURED},
         operation=("kv.get", ("big/",), {"recurse": True}),
-        ignored=frozenset({"wait", "receive", "gc"}),
-        wrong=0.15,
-        note="the truth is a stopwatch around the client's own functions; requests joins the parts of the body besides",
+        ignored=frozenset({"send", "wait", "receive", "gc"}),
+        note="the agent makes the answer on the same processors, and may get one before `send` is over; the truth is a stopwatch from the body to the end of the client's callback",
     ),
     Scenario(
         name="pool exhausted",
@@ -173,9 +172,8 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
         disturbances=(Disturbance("python_hog"),),
         calls=50,
         ignored=frozenset({"send", "wait", "receive", "decode", "other", "pool", "gc"}),
-        right=0.4,
-        wrong=0.15,
-        note="5 ms at a time, near the kernel's tick: `gil` is a lower bound, the goal here is 40 %",
+        right=0.5,
+        note="5 ms at a time, near the kernel's tick: `gil` is a lower bound, the goal here is 50 %",
     ),
     Scenario(
         name="two retries, back-off 0.4",

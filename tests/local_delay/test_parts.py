@@ -124,6 +124,18 @@ def test_a_loop_that_stood_still_with_everybody_else_had_no_gil() -> None:
     assert split.gil == pytest.approx(now - start)
 
 
+def test_who_it_was_is_not_known_where_the_processor_time_may_be_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last heartbeat is 20 ms old; the 3 ms that the thread has had since may be of the last 10 ms, or not."""
+    watched = watch(suffering(0.01))
+    start, had = watched._beats[0][0] + 0.02, watched._beats[0][1]
+    monkeypatch.setattr(loops, "thread_time", lambda: had + 0.003)
+    assert watched.split(start, start + 0.01) == (0, 0)
+    monkeypatch.setattr(loops, "thread_time", lambda: had + 0.028)
+    assert watched.split(start, start + 0.01) == (pytest.approx(0.01), 0)
+    monkeypatch.setattr(loops, "thread_time", lambda: had + 0.0005)
+    assert watched.split(start, start + 0.01) == (0, pytest.approx(0.01))
+
+
 def test_a_collection_is_neither() -> None:
     pauses = Pauses()
     pauses._recent.append((10.0, 10.4, 1))

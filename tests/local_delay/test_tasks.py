@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from typing import Any
 
 import pytest
 
+from benchmarks.attribution import disturbances
 from testbed.stub_agent import StubAgent
 from tests.support.telemetry import Telemetry
 
@@ -58,3 +60,53 @@ def test_a_body_that_leaves_late_because_the_loop_is_blocked_is_the_loops(
     stub.fault("/v1/kv/key", delay=BLOCKED / 2)
     seconds = asyncio.run(blocked_once_it_sends(stub.port, "put", "key", "value"))
     assert causes(instrumented)["event_loop"] == pytest.approx(seconds - BLOCKED / 2, abs=0.1)
+
+
+def test_taking_in_a_long_body_is_not_the_loops_fault(instrumented: Telemetry, stub: StubAgent) -> None:
+    """Its parts are joined once the last one is here."""
+    stub.put("key", "x" * 60_000_000)
+
+    async def main() -> None:
+        client = aio.Consul(port=stub.port)
+        await client.kv.get("warm")
+        for _ in range(5):
+            await client.kv.get("key")
+        await client.close()
+
+    asyncio.run(main())
+    for span in instrumented.spans[1:]:
+        attributes = span.attributes or {}
+        lost = attributes.get("consul.local_delay.event_loop", 0.0)
+        assert isinstance(lost, (int, float))
+        assert lost < 0.01
+
+
+def test_a_thread_that_takes_the_gil_while_a_request_is_sent(instrumented: Telemetry, stub: StubAgent) -> None:
+    """It is another thread's each time that a system call has let go of it: writing the request is one."""
+    stop = threading.Event()
+    thread = threading.Thread(target=disturbances._hog, args=(stop,))
+
+    async def main() -> None:
+        client = aio.Consul(port=stub.port)
+        await client.kv.get("warm")
+        thread.start()
+        for _ in range(60):
+            await client.kv.get("key")
+        stop.set()
+        await client.close()
+
+    asyncio.run(main())
+    thread.join()
+    sums: dict[str, float] = dict.fromkeys(
+        ("consul.phase.send", "consul.local_delay.gil", "consul.local_delay.event_loop"), 0.0
+    )
+    for span in instrumented.spans[1:]:
+        for name in sums:
+            value = (span.attributes or {}).get(name, 0.0)
+            assert isinstance(value, (int, float))
+            sums[name] += value
+    sent, gil, event_loop = sums.values()
+    if sent < 0.05:
+        pytest.skip("the thread never got it")
+    assert gil > 0.6 * sent
+    assert event_loop < 0.2 * gil

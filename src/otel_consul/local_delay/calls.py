@@ -78,8 +78,8 @@ class Delay:
         if now - clock.last > SHORT:
             self._arrived(clock, self._sock, clock.last, now)
 
-    def received(self, clock: Clock) -> None:
-        """The whole answer is here; what follows is decoding."""
+    def received(self, clock: Clock, size: int = 0) -> None:
+        """The whole answer is here, so many bytes if that is known; what follows is decoding."""
 
     # --- what it amounts to --------------------------------------------------------------------------------------
 

@@ -39,7 +39,9 @@ _GIL_TURN: Final = 0.01
 GIL. One may be as late as the background thread was, but not each of them."""
 _BUSY_SHARE: Final = 0.1
 """A thread that computed for this share of a stretch was at something of its own, however slowly it got on."""
-
+_BEATS: Final = 512
+_CLOSE: Final = 0.002
+_DOUBT: Final = 1.0
 _OWN: Final = 0.001
 """Processor time the call itself may have had."""
 
@@ -73,8 +75,10 @@ class LoopWatch:
         self._busy_since: float | None = None
         """Since when turn after turn has been slow."""
         self._last_busy = (0.0, 0.0)
-        self._beats: deque[tuple[float, float]] = deque(maxlen=64)
+        self._beats: deque[tuple[float, float]] = deque(maxlen=_BEATS)
         """Recent heartbeats: when, and the thread's processor time."""
+        self.doubtful_until = 0.0
+        """Until then calls `note`, because the heartbeats were too far apart to tell who had the processor."""
         self._first = 0.0
         """That of the very first one since the loop began to be watched."""
         self._idle_since = inf
@@ -154,6 +158,11 @@ class LoopWatch:
             self._idle_since = now
         return now - self._idle_since > LINGER
 
+    def note(self, now: float) -> None:
+        """As a heartbeat does, for what begins now."""
+        if now - self._beats[-1][0] > _CLOSE:
+            self._beats.append((now, thread_time()))
+
     def busy_since(self, now: float) -> float | None:
         """When the stretch of slow turns began that lasts until now, or did a moment ago."""
         if self._busy_since is not None:
@@ -168,19 +177,28 @@ class LoopWatch:
 
         It had the processor: the loop was busy. It had not, and other threads of this process could run: the loop was
         blocked. It had not, and another thread was kept from running as well: the GIL, or a starved machine; as much as
-        that thread was kept, and no more. The collector's pauses are nobody else's.
+        that thread was kept, and no more. The collector's pauses are nobody else's. Its processor time is known since
+        the last heartbeat before `start` only; what may be either's for that is neither's.
         """
         lost = now - start
-        gil = 0.0
+        gil = unknown = 0.0
         paused = self._pauses.within(start, now)
-        if thread_time() - self._thread_time_at(start) < lost * _BUSY_SHARE + paused + _OWN:
+        idle = lost * _BUSY_SHARE + paused + _OWN
+        beat, before = self._beat_before(start)
+        had = thread_time() - before
+        if had - (start - beat) < idle:
             worst = self._probe.worst(start, now)
-            gil = max(0.0, min(lost, worst + _MORE_TURNS * min(worst, _GIL_TURN)) - paused)
-        return Split(max(0.0, lost - gil - paused), gil)
+            others = max(0.0, min(lost, worst + _MORE_TURNS * min(worst, _GIL_TURN)) - paused)
+            if had < idle:
+                gil = others
+            else:
+                unknown = others
+                self.doubtful_until = now + _DOUBT
+        return Split(max(0.0, lost - gil - unknown - paused), gil)
 
-    def _thread_time_at(self, when: float) -> float:
-        """The thread's processor time at the last heartbeat before `when`."""
+    def _beat_before(self, when: float) -> tuple[float, float]:
+        """The last heartbeat before `when`, and the thread's processor time at it."""
         for beat in reversed(self._beats):
             if beat[0] <= when:
-                return beat[1]
-        return self._first
+                return beat
+        return (when if len(self._beats) < _BEATS else -inf), self._first

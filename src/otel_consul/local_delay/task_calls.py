@@ -17,6 +17,8 @@ from otel_consul.phases import Clock
 from otel_consul.semconv import Phase
 
 _WAITS: Final = range(Phase.POOL, Phase.DECODE)
+_OWN_PER_BYTE: Final = 1e-9
+"""Seconds in which a transport takes in its body and joins the parts, at most."""
 
 
 class TaskDelay(Delay):
@@ -34,6 +36,8 @@ class TaskDelay(Delay):
         now = perf_counter()
         if now - clock.last > SHORT:
             self._loop_was_busy(clock, clock.last, now)
+        if now < self._watch.doubtful_until:
+            self._watch.note(now)
 
     def connected(self, clock: Clock, sock: Any) -> None:
         """As every call's; but the loop may have been busy before it even began to connect, as uvloop does later."""
@@ -45,7 +49,7 @@ class TaskDelay(Delay):
             else:
                 self._loop_was_busy(clock, clock.last, now)
 
-    def received(self, clock: Clock) -> None:
+    def received(self, clock: Clock, size: int = 0) -> None:
         """The body's last part may have been waiting as well, but a long body keeps the loop busy by itself."""
         sock, self._sock = self._sock, None
         if not self._head:  # the transport gives no signals
@@ -54,7 +58,8 @@ class TaskDelay(Delay):
             now = perf_counter()
             if now - self._head > SHORT:
                 ago = sockets.since_received(sock)
-                self._loop_was_busy(clock, self._head if ago is None else max(self._head, now - ago), now)
+                start = self._head if ago is None else max(self._head, now - ago)
+                self._loop_was_busy(clock, start, now, size * _OWN_PER_BYTE)
 
     def total(self, clock: Clock, *, answered: bool) -> list[float] | None:
         """As every call's; and the loop need not be watched for it any more."""
@@ -75,10 +80,11 @@ class TaskDelay(Delay):
         else:
             super()._arrived(clock, sock, start, now)
 
-    def _loop_was_busy(self, clock: Clock, start: float, now: float) -> None:
+    def _loop_was_busy(self, clock: Clock, start: float, now: float, own: float = 0.0) -> None:
+        """Less what may have been this call's own work."""
         try:
             since = self._watch.busy_since(now)
-            start = now if since is None else max(start, since)
+            start = now if since is None else max(start, since) + own
             if now - start > SHORT and self._watch.thread == get_ident():
                 self._sure = True
                 self._lost(clock, start, now)

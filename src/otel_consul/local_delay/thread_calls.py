@@ -36,7 +36,7 @@ class ThreadDelay(Delay):
         self._cpu = cpu
         """The thread's processor time when the call began, or a moment before."""
 
-    def received(self, clock: Clock) -> None:
+    def received(self, clock: Clock, size: int = 0) -> None:
         """What Consul's answer took to come in; from its head on the thread has nothing else to wait for."""
         sock, self._sock = self._sock, None
         if sock is None or not self._head:

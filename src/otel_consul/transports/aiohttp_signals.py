@@ -201,10 +201,10 @@ def _start(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
 
 
 async def _starting(clock: Clock, response: Any, connection: Any, started: Awaitable[Any]) -> Any:
-    if clock.next_phase != Phase.WAIT:
-        clock.mark(Phase.WAIT)
     if (delay := clock.delay) is not None:
         delay.sent(clock, _socket(connection))
+    if clock.next_phase != Phase.WAIT:
+        clock.mark(Phase.WAIT)
     try:
         result = await started
     except BaseException as exc:
@@ -247,7 +247,7 @@ def _read(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
 async def _reading(clock: Clock, body: Awaitable[Any]) -> Any:
     result = await body
     if (delay := clock.delay) is not None:
-        delay.received(clock)
+        delay.received(clock, len(result) if result else 0)
     clock.mark(Phase.DECODE)
     return result
 
