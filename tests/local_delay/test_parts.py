@@ -124,6 +124,16 @@ def test_a_loop_that_stood_still_with_everybody_else_had_no_gil() -> None:
     assert split.gil == pytest.approx(now - start)
 
 
+def test_what_the_background_thread_was_spared_of_a_hogs_turn_is_not_the_loops() -> None:
+    probe = quiet()
+    watched = watch(probe)
+    start = watched._beats[0][0]
+    probe._late.append((start, start + 0.002))
+    assert watched.split(start, start + 0.007) == (0, pytest.approx(0.006))
+    probe._late.append((start, start + 0.3))
+    assert watched.split(start, start + 0.5) == (pytest.approx(0.18), pytest.approx(0.32))
+
+
 def test_who_it_was_is_not_known_where_the_processor_time_may_be_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last heartbeat is 20 ms old; the 3 ms that the thread has had since may be of the last 10 ms, or not."""
     watched = watch(suffering(0.01))

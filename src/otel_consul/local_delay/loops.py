@@ -194,6 +194,9 @@ class LoopWatch:
             others = max(0.0, min(lost, worst + _MORE_TURNS * min(worst, _GIL_TURN)) - paused)
             if had < idle:
                 gil = others
+                rest = lost - gil - paused
+                if 0 < rest < min(gil, _GIL_TURN):  # as likely one turn more
+                    unknown = rest
             else:
                 unknown = others
                 self.doubtful_until = now + _DOUBT
