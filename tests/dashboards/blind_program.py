@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
+import gc
 import json
 import sys
 import threading
@@ -207,6 +208,9 @@ def play(number: int, stage: Stage, url: str) -> None:
             if grown := [one for one in scenario.disturbances if one.kind.startswith("collect")]:
                 disturbances.grow_junk(grown[0].seconds)
                 stack.callback(disturbances.drop_junk)
+            else:
+                gc.disable()  # a collection that nobody injected would rightly be told of: a large answer causes some
+                stack.callback(gc.enable)
             with innocent(stage.agent("agent").port):
                 time.sleep(EXPORT_SECONDS)
                 began, starved = time.time(), starved_for()

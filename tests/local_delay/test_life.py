@@ -14,6 +14,7 @@ import pytest
 from otel_consul import ConsulInstrumentor
 from otel_consul.local_delay import LocalDelay, loops
 from testbed.stub_agent import StubAgent
+from tests.support.lost import causes
 from tests.support.telemetry import Telemetry
 
 aio = pytest.importorskip("consul.aio")
@@ -25,11 +26,6 @@ def local_delay() -> LocalDelay:
     assert recorder is not None
     assert recorder.local_delay is not None
     return recorder.local_delay
-
-
-def causes(telemetry: Telemetry) -> dict[str, Any]:
-    attributes = dict(telemetry.spans[-1].attributes or {})
-    return {name[19:]: value for name, value in attributes.items() if name.startswith("consul.local_delay.")}
 
 
 async def get(port: int, key: str = "a") -> Any:

@@ -40,8 +40,11 @@ GIL. One may be as late as the background thread was, but not each of them."""
 _BUSY_SHARE: Final = 0.1
 """A thread that computed for this share of a stretch was at something of its own, however slowly it got on."""
 _BEATS: Final = 512
+"""Heartbeats remembered: more than ten seconds of them, and of what calls note while there is doubt."""
 _CLOSE: Final = 0.002
+"""Seconds between two readings that calls note."""
 _DOUBT: Final = 1.0
+"""Seconds for which a doubt lasts: calls note readings meanwhile, each a system call."""
 _OWN: Final = 0.001
 """Processor time the call itself may have had."""
 
