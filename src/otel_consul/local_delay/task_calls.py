@@ -17,8 +17,8 @@ from otel_consul.phases import Clock
 from otel_consul.semconv import Phase
 
 _WAITS: Final = range(Phase.POOL, Phase.DECODE)
-_OWN_PER_BYTE: Final = 1e-9
-"""Seconds in which a transport takes in its body and joins the parts, at most."""
+_OWN_PER_BYTE: Final = 3e-9
+"""Seconds in which a transport takes in a body and joins its parts, at most: on a slow or loaded machine."""
 
 
 class TaskDelay(Delay):
