@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -93,13 +94,16 @@ class Starts(Figures):
 def paired(codes: Mapping[str, tuple[str, str]], times: int) -> tuple[Starts, dict[str, set[str]]]:
     """Microseconds of each code (before it, what is not timed), and which of `LIBRARIES` are imported after it."""
     series = {name: Series() for name in codes}
+    # An installed package has its bytecode; without it compiling would be measured.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     found: dict[str, set[str]] = {name: set() for name in codes}
     for number in range(times + 1):
         for name, (before, code) in codes.items():
             program = _TIMED.format(before=before, code=code, libraries=repr(LIBRARIES))
             done = subprocess.run(
-                [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-            )
+                [sys.executable, "-c", program],
+                cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=60,
+            )  # fmt: skip
             cpu, wall, imported = json.loads(done.stdout.splitlines()[-1])
             found[name].update(imported)
             if number:  # the first writes bytecode
