@@ -109,10 +109,13 @@ def flush(providers: Iterable[Any], seconds: float, *, last: bool = False) -> bo
     end = monotonic() + seconds
     waits = []
     for provider in providers:
-        act = getattr(provider, "shutdown" if last else "force_flush", None)
-        if act is None:  # no SDK
+        names: tuple[str, ...] = ("force_flush",)
+        if last:  # flushed first: a shutdown in the middle of an export may lose what waits. Metrics go out once.
+            names = ("shutdown",) if hasattr(provider, "get_meter") else ("force_flush", "shutdown")
+        acts = [getattr(provider, name) for name in names if hasattr(provider, name)]
+        if not acts:  # no SDK
             continue
-        work = partial(_flush, act)
+        work = partial(_flush, acts)
         try:
             waits.append(bare_thread(work))
         except RuntimeError:  # the interpreter is ending: no more threads to be had
@@ -122,8 +125,9 @@ def flush(providers: Iterable[Any], seconds: float, *, last: bool = False) -> bo
     return monotonic() < end
 
 
-def _flush(act: Callable[[], Any]) -> None:
-    try:
-        act()
-    except Exception:  # noqa: BLE001
-        guard.fault("flushing a provider")
+def _flush(acts: Iterable[Callable[[], Any]]) -> None:
+    for act in acts:
+        try:
+            act()
+        except Exception:  # noqa: BLE001
+            guard.fault("flushing a provider")
