@@ -45,7 +45,7 @@ def findings(broken: Account, fixed: Account) -> Mapping[str, bool]:
             span.end < call.end for call in broken.calls for span in broken.stalled if span.parent_id == call.span_id
         ),
         "no call has a deadline": broken.deadlines == {"none"},
-        "SIGTERM ends the service as ever": broken.exit_code == -signal.SIGTERM,
+        "SIGTERM ends the service as ever": broken.exit_code == fixed.exit_code == -signal.SIGTERM,
         "every open call arrives as abandoned": outcomes.get("abandoned", 0) >= looks[-1].open > 0,
         "calls made = calls counted = spans received": broken.made == broken.started == len(broken.calls),
         "with a deadline the count is flat": max(look.open for look in fixed.looks) < 2 * flat + 10,

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from otel_consul import frames
+
 SEAM: Final = "otel_consul.seam"
 """The module every call passes on its way to the transport."""
 _DEEPEST: Final = 200
@@ -50,24 +52,14 @@ def of_thread(frame: FrameType | None) -> list[Link]:
     chain: list[Link] = []
     while frame is not None and len(chain) < _DEEPEST:
         chain.append(_link(frame))
-        frame = frame.f_back
+        frame = frames.outer(frame)
     return chain[::-1]
 
 
 def _awaits(awaited: Any) -> Iterator[Link]:
     """The coroutines that wait for one another, outermost first."""
     for _ in range(_DEEPEST):
-        frame: FrameType | None = None
-        if isinstance(awaited, CoroutineType):
-            frame, inner = awaited.cr_frame, awaited.cr_await
-        elif isinstance(awaited, GeneratorType):
-            frame, inner = awaited.gi_frame, awaited.gi_yieldfrom
-        elif isinstance(awaited, AsyncGeneratorType):
-            frame, inner = awaited.ag_frame, awaited.ag_await
-        elif hasattr(awaited, "cr_frame"):  # Cython's
-            frame, inner = awaited.cr_frame, awaited.cr_await
-        else:
-            inner = _wrapped(awaited)
+        frame, inner = frames.of_coroutine(awaited) or (None, _wrapped(awaited))
         if frame is not None:
             yield _link(frame)
         if inner is None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.trace import SpanKind, Tracer
 
-from otel_consul import guard, semconv, stacks
+from otel_consul import frames, guard, semconv, stacks
 from otel_consul.inflight import Registry
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Monitor:
                 continue
             self._allowed -= 1
             if threads is None:
-                threads = stacks.running()
+                threads = frames.of_threads()
             try:
                 self._report(call, threads)
             except Exception:  # noqa: BLE001
@@ -162,13 +162,13 @@ def _attributes(call: Observation, elapsed: float, threads: Mapping[int, FrameTy
     if call.plan.blocking:
         attributes[semconv.BLOCKING] = True
         attributes[semconv.WAIT] = call.query.wait or semconv.DEFAULT_WAIT
-    frames = stacks.stack(call.waiter, call.origin, threads)
-    if frames:
-        caller = frames[-1]
+    lines = stacks.stack(call.waiter, call.origin, threads)
+    if lines:
+        caller = lines[-1]
         attributes[semconv.CODE_FUNCTION_NAME] = caller.function
         attributes[semconv.CODE_FILE_PATH] = caller.file
         attributes[semconv.CODE_LINE_NUMBER] = caller.line
-        text = "\n".join(map(str, frames))
+        text = "\n".join(map(str, lines))
         busy = stacks.loop_is_busy_at(call.waiter, threads)
         if busy:
             text = "\n".join([text, "", "Meanwhile the event loop is busy at:", *map(str, busy)])

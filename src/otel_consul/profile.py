@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from otel_consul import semconv, stacks
 from otel_consul.chains import Frame
+from otel_consul.frames import of_threads
 from otel_consul.inflight import Registry
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def open_calls() -> list[OpenCall]:
     if registry is None:
         return []
     calls = registry.snapshot()
-    threads, names = stacks.running(), stacks.names()
+    threads, names = of_threads(), stacks.names()
     return [_seen(call, stacks.stack(call.waiter, call.origin, threads), names) for call in calls]
 
 

@@ -8,15 +8,13 @@ chain of awaits, which no running loop is needed for.
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 import threading
 from asyncio import current_task
 from collections.abc import Callable, Mapping
-from operator import methodcaller
 from threading import get_ident
 from types import CodeType, FrameType
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 from weakref import ref
 
 from otel_consul.chains import SEAM, Frame, Link, of_thread, of_waiter
@@ -59,8 +57,6 @@ _LIBRARIES: Final = frozenset(
 _CLIENTS: Final = frozenset({"consul", "consulate"})
 _DOORS: Final = "otel_consul.doors"
 _AWAITED: Final = "_awaited"
-_COLLECTS_UNDER_LOCK: Final = sys.version_info < (3, 11, 9)
-_call: Final = methodcaller("__call__")
 _WAITING: Final = frozenset({"selectors", "asyncio.base_events", "asyncio.runners", "asyncio.windows_events"})
 
 _known: dict[str, bool] = {}
@@ -125,24 +121,6 @@ def line(place: Place) -> Frame:
 
 
 # --- read while a call is open ------------------------------------------------------------------------------------
-
-
-def running() -> Mapping[int, FrameType]:
-    """The innermost frame of every thread. Let go of it soon: frames keep what their functions work with.
-
-    CPython before 3.11.9 makes frame objects here under the lock that every starting and ending thread needs. A garbage
-    collection in the middle of that would run finalizers, and one that lets other threads run would stop them all for
-    good (python/cpython#106883). So the collector is off meanwhile. `map` calls all three in C, where no other thread
-    gets its turn in between: none sees the collector off, or switches it on too early.
-    """
-    if not _COLLECTS_UNDER_LOCK or not gc.isenabled():
-        return sys._current_frames()
-    try:
-        _, frames, _ = map(_call, (gc.disable, sys._current_frames, gc.enable))
-    except BaseException:
-        gc.enable()
-        raise
-    return cast("Mapping[int, FrameType]", frames)
 
 
 def names() -> dict[int, str]:

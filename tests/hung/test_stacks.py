@@ -278,8 +278,9 @@ def test_stacks_hold_no_source_and_no_values(in_thread: Callable[..., Any], hang
 
 def test_a_thread_that_is_gone_has_no_stack() -> None:
     from otel_consul import stacks
+    from otel_consul.frames import of_threads
 
-    assert stacks.stack(1, None, stacks.running()) == []
-    assert stacks.stack(stacks.nobody, None, stacks.running()) == []
+    assert stacks.stack(1, None, of_threads()) == []
+    assert stacks.stack(stacks.nobody, None, of_threads()) == []
     assert stacks.name(stacks.nobody, {}) is None
     assert stacks.name(threading.get_ident(), stacks.names()) == threading.current_thread().name

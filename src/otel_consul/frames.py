@@ -1,0 +1,67 @@
+"""Frames of threads and coroutines that go on running, looked at so that it cannot hurt them.
+
+CPython 3.11 makes a frame object when somebody asks for it, and up to 3.11 making an object may start a garbage
+collection right there. Its finalizers let other threads run. Then the frame that was to be wrapped may be gone, and the
+process with it; or threads that start and end stand still for good, for `sys._current_frames` holds the lock they need
+(python/cpython#106883). So the collector is off for as long as it takes to get one object.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import methodcaller
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from typing import Any, Final, TypeVar, cast
+
+T = TypeVar("T")
+
+_COLLECTS_MEANWHILE: Final = sys.version_info < (3, 12)
+_NAMES: Final = {
+    CoroutineType: ("cr_frame", "cr_await"),
+    GeneratorType: ("gi_frame", "gi_yieldfrom"),
+    AsyncGeneratorType: ("ag_frame", "ag_await"),
+}
+_call: Final = methodcaller("__call__")
+
+
+def of_threads() -> Mapping[int, FrameType]:
+    """The innermost frame of every thread. Let go of it soon: frames keep what their functions work with."""
+    return _undisturbed(sys._current_frames)
+
+
+def outer(frame: FrameType) -> FrameType | None:
+    """The frame that called `frame`."""
+    return cast("FrameType | None", _undisturbed(partial(getattr, frame, "f_back")))
+
+
+def of_coroutine(awaited: Any) -> tuple[FrameType | None, Any] | None:
+    """The frame of a coroutine or generator, and what it waits for; None for whatever else."""
+    names = _NAMES.get(type(awaited))
+    if names is not None:
+        frame, inner = names
+        return _undisturbed(partial(getattr, awaited, frame)), getattr(awaited, inner)
+    if hasattr(awaited, "cr_frame"):  # Cython's, whose frame objects last
+        return awaited.cr_frame, awaited.cr_await
+    return None
+
+
+def _undisturbed(look: Callable[[], T]) -> T:
+    """What `look`, a function written in C, returns, with the garbage collector off; afterwards it is as it was.
+
+    All steps are made by C (`iter` ends at the sentinel), where no other thread gets its turn in between: none sees the
+    collector off, or switches it on too early.
+    """
+    if not _COLLECTS_MEANWHILE:
+        return look()
+    while True:
+        try:
+            if seen := list(iter(map(_call, (gc.isenabled, gc.disable, look, gc.enable)).__next__, False)):
+                return cast("T", seen[2])
+        except BaseException:
+            gc.enable()
+            raise
+        if seen := list(iter(map(_call, (gc.isenabled, look)).__next__, True)):
+            return cast("T", seen[1])
