@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Iterator, Mapping
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from otel_consul import frames
@@ -34,11 +34,10 @@ def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
     """The chain of a task or greenlet; empty for None and whatever else."""
     if isinstance(waiting, asyncio.Future):
         return list(_awaits(waiting.get_coro())) if hasattr(waiting, "get_coro") else []
-    frame = getattr(waiting, "gr_frame", None)
-    if frame is not None:
-        return of_thread(frame)
-    if waiting is None or not hasattr(waiting, "gr_frame"):
+    if not hasattr(waiting, "gr_frame"):
         return []
+    if suspended := frames.of_greenlet(waiting):
+        return _links(suspended)
     # the greenlet runs: it is in whichever thread is in the middle of a call
     for innermost in threads.values():
         chain = of_thread(innermost)
@@ -49,11 +48,7 @@ def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
 
 def of_thread(frame: FrameType | None) -> list[Link]:
     """A thread's stack, outermost first, from its innermost `frame`."""
-    chain: list[Link] = []
-    while frame is not None and len(chain) < _DEEPEST:
-        chain.append(_link(frame))
-        frame = frames.outer(frame)
-    return chain[::-1]
+    return [] if frame is None else _links(frames.stack(frame))
 
 
 def _awaits(awaited: Any) -> Iterator[Link]:
@@ -61,7 +56,7 @@ def _awaits(awaited: Any) -> Iterator[Link]:
     for _ in range(_DEEPEST):
         frame, inner = frames.of_coroutine(awaited) or (None, _wrapped(awaited))
         if frame is not None:
-            yield _link(frame)
+            yield _link(frame.f_globals, frame.f_code, frame.f_lineno)
         if inner is None:
             return
         awaited = inner
@@ -77,9 +72,9 @@ def _wrapped(awaited: Any) -> Any:
     return None
 
 
-def _link(frame: FrameType) -> Link:
-    code = frame.f_code
-    module = frame.f_globals.get("__name__")
-    # f_lineno is None for code without lines
-    number: int | None = frame.f_lineno
-    return str(module), Frame(code.co_filename, number or code.co_firstlineno, code.co_name)
+def _links(lines: list[frames.Line]) -> list[Link]:
+    return [_link(*line) for line in reversed(lines)]
+
+
+def _link(variables: dict[str, Any], code: CodeType, line: int | None) -> Link:
+    return str(variables.get("__name__")), Frame(code.co_filename, line or code.co_firstlineno, code.co_name)

@@ -3,7 +3,7 @@
 CPython 3.11 makes a frame object when somebody asks for it, and up to 3.11 making an object may start a garbage
 collection right there. Its finalizers let other threads run. Then the frame that was to be wrapped may be gone, and the
 process with it; or threads that start and end stand still for good, for `sys._current_frames` holds the lock they need
-(python/cpython#106883). So the collector is off for as long as it takes to get one object.
+(python/cpython#106883). So the collector is off for as long as one look takes.
 """
 
 from __future__ import annotations
@@ -12,11 +12,17 @@ import gc
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from operator import methodcaller
-from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
-from typing import Any, Final, TypeVar, cast
+from itertools import accumulate, chain, islice, repeat
+from operator import attrgetter, methodcaller
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 T = TypeVar("T")
+Line: TypeAlias = "tuple[dict[str, Any], CodeType, int | None]"
+"""Where a frame is: its module's variables, its code, and the line; None for code without lines."""
+
+_DEEPEST: Final = 200
+"""Frames of a stack that are looked at, from the innermost."""
 
 _COLLECTS_MEANWHILE: Final = sys.version_info < (3, 12)
 _NAMES: Final = {
@@ -24,6 +30,7 @@ _NAMES: Final = {
     GeneratorType: ("gi_frame", "gi_yieldfrom"),
     AsyncGeneratorType: ("ag_frame", "ag_await"),
 }
+_line: Final[Callable[[FrameType], Line]] = attrgetter("f_globals", "f_code", "f_lineno")
 _call: Final = methodcaller("__call__")
 
 
@@ -32,9 +39,14 @@ def of_threads() -> Mapping[int, FrameType]:
     return _undisturbed(sys._current_frames)
 
 
-def outer(frame: FrameType) -> FrameType | None:
-    """The frame that called `frame`."""
-    return cast("FrameType | None", _undisturbed(partial(getattr, frame, "f_back")))
+def stack(frame: FrameType) -> list[Line]:
+    """The lines of `frame` and those that called it, innermost first, as they are at one moment."""
+    return _undisturbed(_walk(frame))
+
+
+def of_greenlet(greenlet: Any) -> list[Line]:
+    """As `stack`, of a greenlet that does not run; empty if it runs, or is over."""
+    return _undisturbed(_walk(greenlet, "gr_frame"))
 
 
 def of_coroutine(awaited: Any) -> tuple[FrameType | None, Any] | None:
@@ -46,6 +58,16 @@ def of_coroutine(awaited: Any) -> tuple[FrameType | None, Any] | None:
     if hasattr(awaited, "cr_frame"):  # Cython's, whose frame objects last
         return awaited.cr_frame, awaited.cr_await
     return None
+
+
+def _walk(start: Any, *attributes: str) -> Callable[[], list[Line]]:
+    """Reads the lines of the frames that `attributes` and then `f_back` lead to, from `start` on, in C alone.
+
+    The owner must not run meanwhile: frames it has left lead nowhere, those of a greenlet into a stack that is not its.
+    """
+    found = accumulate(chain([start, *attributes], repeat("f_back")), getattr)
+    frames = islice(iter(found.__next__, None), len(attributes), _DEEPEST)
+    return partial(list, map(_line, frames))
 
 
 def _undisturbed(look: Callable[[], T]) -> T:
