@@ -31,7 +31,9 @@ Link: TypeAlias = tuple[str, Frame]
 
 
 def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
-    """The chain of a task or greenlet; empty for None and whatever else."""
+    """The chain of a task or greenlet; empty for None and whatever else, and where looking is not safe."""
+    if not frames.hold_still():
+        return []
     if isinstance(waiting, asyncio.Future):
         return list(_awaits(waiting.get_coro())) if hasattr(waiting, "get_coro") else []
     if not hasattr(waiting, "gr_frame"):
@@ -48,7 +50,7 @@ def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
 
 def of_thread(frame: FrameType | None) -> list[Link]:
     """A thread's stack, outermost first, from its innermost `frame`."""
-    return [] if frame is None else _links(frames.stack(frame))
+    return [] if frame is None or not frames.hold_still() else _links(frames.stack(frame))
 
 
 def _awaits(awaited: Any) -> Iterator[Link]:

@@ -32,6 +32,12 @@ _NAMES: Final = {
 }
 _line: Final[Callable[[FrameType], Line]] = attrgetter("f_globals", "f_code", "f_lineno")
 _call: Final = methodcaller("__call__")
+_has_gil: Final[Callable[[], bool]] = getattr(sys, "_is_gil_enabled", lambda: True)
+
+
+def hold_still() -> bool:
+    """Whether other threads stand still while this one looks, as the GIL makes them. Reading their frames crashes else."""
+    return _has_gil()
 
 
 def of_threads() -> Mapping[int, FrameType]:

@@ -284,3 +284,17 @@ def test_a_thread_that_is_gone_has_no_stack() -> None:
     assert stacks.stack(stacks.nobody, None, of_threads()) == []
     assert stacks.name(stacks.nobody, {}) is None
     assert stacks.name(threading.get_ident(), stacks.names()) == threading.current_thread().name
+
+
+def test_without_the_gil_no_stack_of_another_thread_is_read(
+    monkeypatch: pytest.MonkeyPatch, instrumented: Telemetry, hanging: StubAgent, in_thread: Callable[..., Any]
+) -> None:
+    from otel_consul import frames
+
+    monkeypatch.setattr(frames, "_has_gil", lambda: False)
+    client = consul.Consul(port=hanging.port)
+    in_thread(lambda: client.kv.get("hang"))
+    hanging.wait_for_requests(1)
+    call = the_open_call()
+    assert call.operation == "kv.get"
+    assert call.frames == ()
