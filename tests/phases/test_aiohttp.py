@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from otel_consul import ConsulInstrumentor
-from otel_consul.observation import Observation
-from otel_consul.phases import CURRENT
 from testbed.stub_agent import StubAgent, backlog_full_port
 from tests.clients import drivers
 from tests.clients.drivers import Asyncio
-from tests.phases.attribution import duration, lands, mostly, partitions, phases, slow_names
+from tests.phases.support import DELAY, lands, mostly, partitions, phases, slow_names, warm
 from tests.support.telemetry import Telemetry, events
 
 aiohttp = pytest.importorskip("aiohttp")
 
-DELAY = 0.5
-DRIP = 0.3
-"""What it takes `drip_bytes=50, drip_every=0.1` at least to send a key of 60 bytes: more than three pieces."""
-
-
-@pytest.fixture(params=[d for d in drivers.available() if d.style == "asyncio"], ids=lambda d: d.name)
-def driver(request: pytest.FixtureRequest) -> Iterator[Asyncio]:
-    driver: Asyncio = request.param()
-    yield driver
-    driver.shutdown()
+STYLES = ("asyncio",)
 
 
 def session_of(client: Any) -> Any:
@@ -42,33 +27,7 @@ def session_of(client: Any) -> Any:
     return session
 
 
-def warm(instrumented: Telemetry, client: Any, driver: Asyncio) -> None:
-    """A connection is open from now on, where the client keeps one."""
-    driver.call(client, "kv.get", "warm")
-    instrumented.clear()
-
-
-# --- each phase -----------------------------------------------------------------------------------------------------
-
-
-def test_a_slow_server_is_wait(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    client = driver.make(stub.port)
-    warm(instrumented, client, driver)
-    stub.fault("/v1/kv/key", delay=DELAY)
-    driver.call(client, "kv.get", "key")
-    lands(instrumented.span, wait=DELAY)
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_dripping_body_is_receive(instrumented: Telemetry, stub: StubAgent, driver: Asyncio, chunked: bool) -> None:
-    client = driver.make(stub.port)
-    stub.put("key", "x" * 60)
-    warm(instrumented, client, driver)
-    stub.fault("/v1/kv/key", drip_bytes=20, drip_every=0.05, chunked=chunked)
-    driver.call(client, "kv.get", "key")
-    span = instrumented.span
-    partitions(span)
-    assert phases(span)["receive"] >= 0.95 * (duration(span) - 0.06), phases(span)
+# --- each phase -------------------------------------------------------------------------------------------------------
 
 
 def test_a_slow_name_is_dns(
@@ -158,31 +117,7 @@ def test_a_slow_callback_is_decode(instrumented: Telemetry, stub: StubAgent, dri
     lands(instrumented.span, decode=DELAY)
 
 
-def test_two_delays_of_one_call_are_told_apart(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    client = driver.make(stub.port)
-    stub.put("key", "x" * 60)
-    warm(instrumented, client, driver)
-    stub.fault("/v1/kv/key", delay=DELAY, drip_bytes=50, drip_every=0.1)
-    driver.call(client, "kv.get", "key")
-    found = phases(instrumented.span)
-    partitions(instrumented.span)
-    assert found["wait"] >= 0.95 * DELAY
-    assert found["receive"] >= 0.95 * DRIP
-
-
-# --- retries and redirects --------------------------------------------------------------------------------------------
-
-
-def test_a_redirect_is_a_resend(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    client = driver.make(stub.port)
-    warm(instrumented, client, driver)
-    stub.fault("/v1/kv/old", redirect=f"{stub.base_url}/v1/kv/new", delay=0.3)
-    stub.fault("/v1/kv/new", delay=0.2)
-    driver.call(client, "kv.get", "old")
-    span = instrumented.span
-    lands(span, wait=0.5)
-    assert (span.attributes or {})["http.request.resend_count"] == 1
-    assert events(span)["consul.retry"]["http.response.status_code"] == 302
+# --- retries and connections ------------------------------------------------------------------------------------------
 
 
 def test_aiohttp_sends_again_over_a_new_connection(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
@@ -200,9 +135,6 @@ def test_aiohttp_sends_again_over_a_new_connection(instrumented: Telemetry, stub
     assert events(span)["consul.retry"]["error.type"] == "aiohttp.client_exceptions.ServerDisconnectedError"
 
 
-# --- connections ------------------------------------------------------------------------------------------------------
-
-
 def test_connections_are_told_new_or_reused(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
     client = driver.make(stub.port)
     for _ in range(3):
@@ -214,7 +146,7 @@ def test_connections_are_told_new_or_reused(instrumented: Telemetry, stub: StubA
     assert instrumented.total("consul.client.connections.opened") == (1 if keeps else 3) == stub.connections_accepted
 
 
-# --- errors -------------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_body_that_hangs_struck_in_receive(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
@@ -243,118 +175,3 @@ def test_a_lookup_that_outlives_its_call_marks_nothing(
         driver.expired(lambda: client.kv.get("key"), 0.3, "wait_for")
         driver.run(lambda: asyncio.sleep(DELAY))
     mostly(instrumented.span, "dns")
-
-
-# --- other people's HTTP, and what is left behind -------------------------------------------------------------------------
-
-
-async def fetch(url: str) -> int:
-    async with aiohttp.ClientSession() as session, session.get(url) as response:
-        await response.read()
-        return int(response.status)
-
-
-def test_other_http_traffic_gets_nothing(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    assert driver.run(lambda: fetch(f"{stub.base_url}/v1/status/leader")) == 200
-    assert instrumented.all_spans == []
-
-
-def test_the_callers_context_is_as_before(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    client = driver.make(stub.port)
-
-    async def calls() -> list[Any]:
-        seen = []
-        await client.kv.get("new-connection")
-        seen.append(CURRENT.get())
-        await client.kv.get("old-connection")
-        seen.append(CURRENT.get())
-        return seen
-
-    assert driver.run(calls) == [None, None]
-
-
-def test_the_call_after_an_error_has_its_phases(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    client = driver.make(stub.port)
-    stub.fault("/v1/kv/bad", stop="reset")
-
-    async def calls() -> None:
-        with pytest.raises(aiohttp.ClientError):
-            await client.kv.put("bad", "value")
-        stub.fault("/v1/kv/key", delay=0.3)
-        await client.kv.get("key")
-
-    driver.run(calls)
-    lands(instrumented.spans[-1], wait=0.3)
-
-
-def test_a_connection_keeps_no_call_alive(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    """A pooled connection's callbacks have a copy of the context it was made in, for as long as it lives."""
-    client = driver.make(stub.port)
-    session_of(client)
-
-    async def call_without_timer() -> None:
-        # timers have copies too, for a time: none of these here
-        client.http._session._timeout = aiohttp.ClientTimeout(total=None)
-        client.http._session.connector._keepalive_timeout = None
-        await client.kv.get("key")
-
-    gc.collect()
-    before = [o for o in gc.get_objects() if type(o) is Observation]  # other tests'
-    driver.run(call_without_timer)
-    gc.collect()
-    assert [o for o in gc.get_objects() if type(o) is Observation and o not in before] == []
-    assert stub.connections_open == 1
-
-
-def test_a_finished_call_keeps_no_body_alive(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    client = driver.make(stub.port)
-    before = [o for o in gc.get_objects() if type(o) is Observation]  # other tests'
-    driver.call(client, "kv.get", "key")
-    after = [o for o in gc.get_objects() if type(o) is Observation and o not in before]
-    assert [o.answer for o in after if o.answer is not None] == []
-
-
-# --- on and off ---------------------------------------------------------------------------------------------------------
-
-
-def wrapped_places() -> dict[str, Any]:
-    """What the signals wrap, as it is now."""
-    from otel_consul.transports import aiohttp_signals
-
-    places = {}
-    for wrap in aiohttp_signals.SIGNALS._wraps:
-        cls, name = wrap.name.split(".")
-        places[f"{wrap.module}.{wrap.name}"] = vars(getattr(sys.modules[wrap.module], cls)).get(name)
-    return places
-
-
-def test_every_place_is_there_and_uninstrument_restores_it(telemetry: Telemetry) -> None:
-    before = wrapped_places()
-    assert all(before.values())
-    telemetry.instrument()
-    assert not any(now is was for now, was in zip(wrapped_places().values(), before.values(), strict=True))
-    ConsulInstrumentor().uninstrument()
-    assert wrapped_places() == before
-
-
-def test_phases_off_wraps_nothing(telemetry: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    before = wrapped_places()
-    telemetry.instrument(phases=False)
-    assert wrapped_places() == before
-    driver.call(driver.make(stub.port), "kv.get", "key")
-    assert not any(key.startswith("consul.phase.") for key in telemetry.span.attributes or {})
-
-
-def test_switched_off_in_the_middle_of_a_call(telemetry: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    client = driver.make(stub.port)
-    telemetry.instrument()
-    held = stub.fault("/v1/kv/key", delay=0.3)
-
-    async def call() -> Any:
-        task = asyncio.ensure_future(client.kv.get("key"))
-        while not held.hits:  # noqa: ASYNC110 -- what it waits for happens in another thread
-            await asyncio.sleep(0.01)
-        telemetry.uninstrument()
-        return await task
-
-    assert driver.run(call) is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,13 +14,7 @@ from tests.support.telemetry import Telemetry
 KEYS = ("network.peer.address", "network.peer.port", "consul.connection.reused")
 OPENED, RETRIES = "consul.client.connections.opened", "consul.client.retries"
 MEASURED = {"sync": {OPENED, RETRIES}, "asyncio": {OPENED, RETRIES}, "tornado": {RETRIES}, "twisted": set()}
-
-
-@pytest.fixture(params=[d for d in drivers.available() if "plain-object" not in d.name], ids=lambda d: d.name)
-def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    driver: Driver = request.param()
-    yield driver
-    driver.shutdown()
+STYLES = tuple(MEASURED)
 
 
 @pytest.fixture

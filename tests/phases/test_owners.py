@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from testbed.stub_agent import StubAgent
-from tests.clients import drivers
 from tests.clients.drivers import Asyncio, Driver
-from tests.phases.attribution import lands, phases
+from tests.phases.support import lands, phases
 from tests.support.telemetry import Telemetry
 
 requests = pytest.importorskip("requests")
 DELAY = 0.4
 SLOWER = 0.2
+STYLES = ("asyncio",)
 
 
 @pytest.fixture
@@ -27,21 +27,6 @@ def other() -> Iterator[StubAgent]:
     with StubAgent() as agent:
         agent.fault(delay=SLOWER)
         yield agent
-
-
-@pytest.fixture
-def std() -> Driver:
-    for driver in drivers.available():
-        if driver.name.endswith("/std"):
-            return driver()
-    pytest.skip("no consul.std here")
-
-
-@pytest.fixture(params=[d for d in drivers.available() if d.style == "asyncio"], ids=lambda d: d.name)
-def aio(request: pytest.FixtureRequest) -> Iterator[Asyncio]:
-    driver: Asyncio = request.param()
-    yield driver
-    driver.shutdown()
 
 
 def only_ours(telemetry: Telemetry, stub: StubAgent) -> None:
@@ -104,11 +89,11 @@ def session_of(client: Any) -> Any:
 
 @pytest.mark.parametrize("library", ["aiohttp", "requests"])
 def test_a_task_that_a_trace_starts(
-    instrumented: Telemetry, stub: StubAgent, other: StubAgent, aio: Asyncio, library: str
+    instrumented: Telemetry, stub: StubAgent, other: StubAgent, driver: Asyncio, library: str
 ) -> None:
     import aiohttp
 
-    client = aio.make(stub.port)
+    client = driver.make(stub.port)
     session = session_of(client)
     url = f"{other.base_url}/v1/status/leader"
 
@@ -125,13 +110,13 @@ def test_a_task_that_a_trace_starts(
         await client.kv.get("key")
         await asyncio.gather(*tasks)
 
-    aio.run(call)
+    driver.run(call)
     only_ours(instrumented, stub)
 
 
-def test_a_transport_may_have_a_task_of_its_own(instrumented: Telemetry, stub: StubAgent, aio: Asyncio) -> None:
+def test_a_transport_may_have_a_task_of_its_own(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
     """As `asyncio.wait_for` has before Python 3.12."""
-    client = aio.make(stub.port)
+    client = driver.make(stub.port)
     http = client.__dict__["http"]
     get = http.get
 
@@ -140,5 +125,5 @@ def test_a_transport_may_have_a_task_of_its_own(instrumented: Telemetry, stub: S
 
     http.get = in_a_task
     stub.fault("/v1/kv/key", delay=DELAY)
-    aio.call(client, "kv.get", "key")
+    driver.call(client, "kv.get", "key")
     only_ours(instrumented, stub)

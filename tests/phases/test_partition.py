@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otel_consul.semconv import PHASE_FLOOR, PHASE_TIME
 from testbed.stub_agent import StubAgent
 from tests.clients.drivers import why_not_importable
-from tests.phases.attribution import duration, phases
+from tests.phases.support import duration, phases
 from tests.support.telemetry import Telemetry
 
 PATIENCE = 0.08

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from testbed.stub_agent import StubAgent
-from tests.clients import drivers
 from tests.clients.drivers import Tornado
-from tests.phases.attribution import lands, partitions, phases
+from tests.phases.support import DELAY, lands, partitions, phases
 from tests.support.telemetry import Telemetry
 
 httpclient = pytest.importorskip("tornado.httpclient")
 
-DELAY = 0.5
-
-
-@pytest.fixture(params=[d for d in drivers.available() if d.style == "tornado"], ids=lambda d: d.name)
-def driver(request: pytest.FixtureRequest) -> Iterator[Tornado]:
-    driver: Tornado = request.param()
-    yield driver
-    driver.shutdown()
+STYLES = ("tornado",)
 
 
 def on_curl(driver: Tornado, client: Any) -> None:

@@ -1,7 +1,8 @@
-"""Where the seconds of a span went, and whether that is where they were lost."""
+"""Where the seconds of a span went, and whether that is where they were lost; what else these tests share."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import sleep
@@ -11,9 +12,31 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_consul.semconv import PHASES
+from otel_consul.transports.signals import Signals
+from tests.clients.drivers import Driver
+from tests.support.telemetry import Telemetry
 
+DELAY = 0.5
+DRIP = 0.3
+"""What it takes `drip_bytes=50, drip_every=0.1` at least to send a key of 60 bytes: more than three pieces."""
 RIGHT = 0.95
 """The share of an injected delay that must land in its phase."""
+
+
+def warm(instrumented: Telemetry, client: Any, driver: Driver) -> None:
+    """A connection is open from now on, where the client keeps one."""
+    driver.call(client, "kv.get", "warm")
+    instrumented.clear()
+
+
+def wrapped_places(signals: Signals) -> dict[str, Any]:
+    """What the signals wrap, as it is now; absent where a class only inherits it."""
+    places = {}
+    for wrap in signals._wraps:
+        path, _, name = wrap.name.rpartition(".")
+        module = sys.modules[wrap.module]
+        places[f"{wrap.module}.{wrap.name}"] = vars(getattr(module, path) if path else module).get(name)
+    return places
 
 
 def phases(span: ReadableSpan) -> dict[str, float]:
