@@ -14,7 +14,7 @@ from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger, get_logger_provider
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from otel_consul import clients, deadlines
+from otel_consul import clients, scopes
 from otel_consul.metrics import Instruments, instruments_of
 from otel_consul.recorder import Recorder
 from otel_consul.seam import Client, Seam
@@ -64,7 +64,7 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             old_names="http" not in opt_in or "http/dup" in opt_in,
         )
         self._instruments.totals = recorder.totals
-        deadlines.apply()
+        scopes.apply()
         recorder.watch()
         self._recorder = recorder
         logger_provider = options.get("logger_provider")
@@ -101,7 +101,7 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         if self._recorder is not None:
             self._recorder.stop()
             self._recorder = None
-        deadlines.remove()
+        scopes.remove()
 
 
 class _Applying:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from opentelemetry.trace import Tracer
 
-from otel_consul import deadlines
+from otel_consul import scopes
 from otel_consul.metrics import Instruments
 from otel_consul.recorder import Recorder
 from otel_consul.seam import Client, Seam
@@ -87,11 +87,11 @@ def observed(telemetry: Telemetry, tracer: Tracer | None = None, **settings: Any
     recorder = Recorder(Settings.build(settings, {}), tracer, instruments, old_names=False)
     instruments.totals = recorder.totals
     seam = Seam(CLIENT, recorder.door(CLIENT), recorder.kind_of)
-    deadlines.apply()
+    scopes.apply()
     seam.apply(owner)
     try:
         yield Observed(recorder, seam, owner)
     finally:
         seam.remove()
         recorder.stop()
-        deadlines.remove()
+        scopes.remove()

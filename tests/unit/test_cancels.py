@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from otel_consul import deadlines
+from otel_consul import deadlines, scopes
 from otel_consul.semconv import CancelReason
 from tests.support.cancelled import SOON, Call, reasons_of
 
@@ -27,9 +27,9 @@ class LikeTwistedsError(Exception):
 
 @pytest.fixture(autouse=True)
 def applied() -> Iterator[None]:
-    deadlines.apply()
+    scopes.apply()
     yield
-    deadlines.remove()
+    scopes.remove()
 
 
 async def cancel(task: asyncio.Task[Any], call: Call) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from otel_consul import deadlines
+from otel_consul import deadlines, scopes
 from otel_consul.semconv import CancelReason
 from tests.support.cancelled import SOON, Call, reasons_of
 
@@ -20,9 +20,9 @@ WANTS_TIMEOUT = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.t
 
 @pytest.fixture(autouse=True)
 def applied() -> Iterator[None]:
-    deadlines.apply()
+    scopes.apply()
     yield
-    deadlines.remove()
+    scopes.remove()
 
 
 # --- expired ------------------------------------------------------------------------------------------------------
@@ -183,12 +183,12 @@ def patches() -> dict[str, Any]:
 
 def test_remove_leaves_asyncio_as_it_was() -> None:
     ours = patches()
-    deadlines.remove()
+    scopes.remove()
     before = patches()
-    deadlines.apply()
-    deadlines.apply()
+    scopes.apply()
+    scopes.apply()
     assert patches() != before
-    deadlines.remove()
+    scopes.remove()
     assert patches() == before != ours
 
 
@@ -202,7 +202,7 @@ def test_wrapper_of_a_stranger_on_top_survives(monkeypatch: pytest.MonkeyPatch) 
         return ours(self)
 
     monkeypatch.setattr(asyncio.Timeout, "__aenter__", strangers)
-    deadlines.remove()
+    scopes.remove()
 
     assert asyncio.Timeout.__aenter__ is strangers
     assert reasons_of(timeout_around) != []

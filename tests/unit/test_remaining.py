@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from otel_consul import deadlines
+from otel_consul import deadlines, scopes
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
 Seen = list["float | None"]
@@ -17,9 +17,9 @@ Look = Callable[[], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def applied() -> Iterator[None]:
-    deadlines.apply()
+    scopes.apply()
     yield
-    deadlines.remove()
+    scopes.remove()
 
 
 def seen_in(scenario: Callable[[Look], Awaitable[None]]) -> Seen:
