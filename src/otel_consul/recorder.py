@@ -129,12 +129,13 @@ class Recorder:
         def observe(
             wiring: Wiring, verb: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
-            context = get_current()
             lazy = wiring.kind.lazy
-            if context and not lazy:
-                for key in suppressing:
-                    if context.get(key):
-                        return method(*args, **kwargs)
+            if not lazy:  # else that is asked when the work starts
+                context = get_current()
+                if context:
+                    for key in suppressing:
+                        if context.get(key):
+                            return method(*args, **kwargs)
             try:
                 call = observation(wiring, verb, args, kwargs)
                 if calls_back and call is not None:
