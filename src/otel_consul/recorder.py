@@ -130,12 +130,10 @@ class Recorder:
             wiring: Wiring, verb: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
             lazy = wiring.kind.lazy
-            if not lazy:  # else that is asked when the work starts
-                context = get_current()
-                if context:
-                    for key in suppressing:
-                        if context.get(key):
-                            return method(*args, **kwargs)
+            if not lazy and (context := get_current()):  # a lazy one asks when its work starts
+                for key in suppressing:
+                    if context.get(key):
+                        return method(*args, **kwargs)
             try:
                 call = observation(wiring, verb, args, kwargs)
                 if calls_back and call is not None:
