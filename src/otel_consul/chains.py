@@ -12,7 +12,6 @@ from otel_consul import frames
 
 SEAM: Final = "otel_consul.seam"
 """The module every call passes on its way to the transport."""
-_DEEPEST: Final = 200
 
 
 class Frame(NamedTuple):
@@ -55,10 +54,10 @@ def of_thread(frame: FrameType | None) -> list[Link]:
 
 def _awaits(awaited: Any) -> Iterator[Link]:
     """The coroutines that wait for one another, outermost first."""
-    for _ in range(_DEEPEST):
-        frame, inner = frames.of_coroutine(awaited) or (None, _wrapped(awaited))
-        if frame is not None:
-            yield _link(frame.f_globals, frame.f_code, frame.f_lineno)
+    for _ in range(frames.DEEPEST):
+        line, inner = frames.of_coroutine(awaited) or (None, _wrapped(awaited))
+        if line is not None:
+            yield _link(*line)
         if inner is None:
             return
         awaited = inner

@@ -22,9 +22,6 @@ _CLOSING: Final = {
     "_cancel_tasks": ("aiohttp.web",),
 }
 """The functions that cancel what is left when an event loop ends, and their modules."""
-_DEEPEST: Final = 50
-"""How far to follow groups of tasks in one another."""
-_TASK_GROUP: Final = getattr(asyncio, "TaskGroup", None)
 _ANYIO_MESSAGES: Final = ("Cancelled by cancel scope", "Cancelled via cancel scope")
 
 
@@ -88,7 +85,7 @@ def _expired(task: Any) -> bool:
     if task in scopes.given_up:
         scopes.given_up.discard(task)  # who survives a deadline may be cancelled for another reason later
         return True
-    for _ in range(_DEEPEST):
+    for _ in range(scopes.DEEPEST):
         group = _group_of(task)
         if group is None or getattr(group, "_parent_cancel_requested", True):  # cancelled for a sibling's failure
             return False
@@ -100,10 +97,10 @@ def _expired(task: Any) -> bool:
 
 def _group_of(task: Any) -> Any:
     """The `asyncio.TaskGroup` that `task` was made by, if any: it cancels its tasks when its parent is cancelled."""
-    if _TASK_GROUP is None:
+    if scopes.TASK_GROUP is None:
         return None
     callbacks: Any = getattr(task, "_callbacks", None) or ()
-    return next((owner for owner in map(_owner_of, callbacks) if isinstance(owner, _TASK_GROUP)), None)
+    return next((owner for owner in map(_owner_of, callbacks) if isinstance(owner, scopes.TASK_GROUP)), None)
 
 
 def _owner_of(callback: Any) -> Any:

@@ -17,11 +17,11 @@ from operator import attrgetter, methodcaller
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 Line: TypeAlias = "tuple[dict[str, Any], CodeType, int | None]"
 """Where a frame is: its module's variables, its code, and the line; None for code without lines."""
 
-_DEEPEST: Final = 200
+DEEPEST: Final = 200
 """Frames of a stack that are looked at, from the innermost."""
 
 _COLLECTS_MEANWHILE: Final = sys.version_info < (3, 12)
@@ -32,12 +32,8 @@ _NAMES: Final = {
 }
 _line: Final[Callable[[FrameType], Line]] = attrgetter("f_globals", "f_code", "f_lineno")
 _call: Final = methodcaller("__call__")
-_has_gil: Final[Callable[[], bool]] = getattr(sys, "_is_gil_enabled", lambda: True)
-
-
-def hold_still() -> bool:
-    """Whether other threads stand still while this one looks, as the GIL makes them. Reading their frames crashes else."""
-    return _has_gil()
+hold_still: Final[Callable[[], bool]] = getattr(sys, "_is_gil_enabled", lambda: True)
+"""Whether other threads stand still while this one looks, as the GIL makes them. Reading their frames crashes else."""
 
 
 def of_threads() -> Mapping[int, FrameType]:
@@ -55,15 +51,16 @@ def of_greenlet(greenlet: Any) -> list[Line]:
     return _undisturbed(_walk(greenlet, "gr_frame"))
 
 
-def of_coroutine(awaited: Any) -> tuple[FrameType | None, Any] | None:
-    """The frame of a coroutine or generator, and what it waits for; None for whatever else."""
+def of_coroutine(awaited: Any) -> tuple[Line | None, Any] | None:
+    """The line a coroutine or generator is at, if it has not ended, and what it waits for; None for whatever else."""
     names = _NAMES.get(type(awaited))
-    if names is not None:
-        frame, inner = names
-        return _undisturbed(partial(getattr, awaited, frame)), getattr(awaited, inner)
-    if hasattr(awaited, "cr_frame"):  # Cython's, whose frame objects last
-        return awaited.cr_frame, awaited.cr_await
-    return None
+    if names is None:
+        if not hasattr(awaited, "cr_frame"):
+            return None
+        frame, inner = awaited.cr_frame, awaited.cr_await  # Cython's, whose frame objects last
+    else:
+        frame, inner = _undisturbed(partial(getattr, awaited, names[0])), getattr(awaited, names[1])
+    return None if frame is None else _line(frame), inner
 
 
 def _walk(start: Any, *attributes: str) -> Callable[[], list[Line]]:
@@ -72,11 +69,11 @@ def _walk(start: Any, *attributes: str) -> Callable[[], list[Line]]:
     The owner must not run meanwhile: frames it has left lead nowhere, those of a greenlet into a stack that is not its.
     """
     found = accumulate(chain([start, *attributes], repeat("f_back")), getattr)
-    frames = islice(iter(found.__next__, None), len(attributes), _DEEPEST)
+    frames = islice(iter(found.__next__, None), len(attributes), len(attributes) + DEEPEST)
     return partial(list, map(_line, frames))
 
 
-def _undisturbed(look: Callable[[], T]) -> T:
+def _undisturbed(look: Callable[[], _T]) -> _T:
     """What `look`, a function written in C, returns, with the garbage collector off; afterwards it is as it was.
 
     All steps are made by C (`iter` ends at the sentinel), where no other thread gets its turn in between: none sees the
@@ -87,9 +84,9 @@ def _undisturbed(look: Callable[[], T]) -> T:
     while True:
         try:
             if seen := list(iter(map(_call, (gc.isenabled, gc.disable, look, gc.enable)).__next__, False)):
-                return cast("T", seen[2])
+                return cast("_T", seen[2])
         except BaseException:
             gc.enable()
             raise
         if seen := list(iter(map(_call, (gc.isenabled, look)).__next__, True)):
-            return cast("T", seen[1])
+            return cast("_T", seen[1])

@@ -13,15 +13,16 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, Final
 
 import wrapt
 
 from otel_consul import guard
 
-_DEEPEST: Final = 50
+DEEPEST: Final = 50
 """How far to follow tasks that wait for one another."""
-_TASK_GROUP: Final = getattr(asyncio, "TaskGroup", None)
+TASK_GROUP: Final = getattr(asyncio, "TaskGroup", None)
 _RELEASE_WAITER: Final = getattr(asyncio.tasks, "_release_waiter", asyncio)
 _OTHERS: Final = "async_timeout"
 
@@ -65,7 +66,7 @@ class Scope:
     def cancels(self, task: Any) -> bool:
         """Whether `task` is cancelled when the time is up: the one that entered waits for it, or is it."""
         entered = self.task and self.task()
-        for _ in range(_DEEPEST):
+        for _ in range(DEEPEST):
             if task is entered:
                 return True
             task = _waiting_for(task)
@@ -91,8 +92,6 @@ _SCOPE: Final[ContextVar[Scope | None]] = ContextVar("otel_consul_deadline", def
 given_up: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 """Tasks and futures that are cancelled for a deadline."""
 _originals: dict[tuple[Any, str], tuple[Any, Any]] = {}
-_hooked: Final[list[str]] = []
-"""The modules that are waited for."""
 
 
 def apply() -> None:
@@ -108,9 +107,8 @@ def apply() -> None:
         _replace(asyncio.tasks, "_cancel_and_wait", _giving_up(cancel_and_wait))
     if _OTHERS in sys.modules:
         _watch_others(sys.modules[_OTHERS])
-    elif not _hooked:
-        _hooked.append(_OTHERS)
-        wrapt.register_post_import_hook(_watch_others, _OTHERS)
+    else:
+        _expect_others()
 
 
 def remove() -> None:
@@ -141,8 +139,13 @@ def _watch(timeout_class: Any, kind: type[Scope]) -> None:
         _replace(timeout_class, "_on_timeout", _expiring(timeout_class._on_timeout))
 
 
+@cache  # a hook cannot be taken back: one is enough
+def _expect_others() -> None:
+    wrapt.register_post_import_hook(_watch_others, _OTHERS)
+
+
 def _watch_others(module: Any) -> None:
-    """A hook cannot be taken back, so it may come after `remove`."""
+    """Called by the hook, perhaps after `remove`."""
     timeout_class = getattr(module, "Timeout", None)
     usable = all(hasattr(timeout_class, name) for name in ("__aenter__", "__aexit__", "expired", "deadline"))
     if _originals and usable and timeout_class is not getattr(asyncio, "Timeout", None):
@@ -155,7 +158,7 @@ def _waiting_for(future: Any) -> Any:
         owner = getattr(callback, "__self__", None)
         if isinstance(owner, asyncio.Task):
             return owner
-        if _TASK_GROUP is not None and isinstance(owner, _TASK_GROUP):
+        if TASK_GROUP is not None and isinstance(owner, TASK_GROUP):
             return owner._parent_task
         if getattr(callback, "func", None) is _RELEASE_WAITER:  # wait_for, before Python 3.12
             return callback.args[0]

@@ -291,7 +291,7 @@ def test_without_the_gil_no_stack_of_another_thread_is_read(
 ) -> None:
     from otel_consul import frames
 
-    monkeypatch.setattr(frames, "_has_gil", lambda: False)
+    monkeypatch.setattr(frames, "hold_still", lambda: False)
     client = consul.Consul(port=hanging.port)
     in_thread(lambda: client.kv.get("hang"))
     hanging.wait_for_requests(1)
