@@ -29,6 +29,19 @@ def warm(instrumented: Telemetry, client: Any, driver: Driver) -> None:
     instrumented.clear()
 
 
+def mount(client: Any, adapter: Any) -> None:
+    """Have requests' adapter `adapter` send what `client` asks."""
+    client.http.session.mount("http://", adapter)
+
+
+def session_of(client: Any) -> Any:
+    """The client's aiohttp session, where it keeps one."""
+    session = getattr(client.http, "_session", None)
+    if session is None:
+        pytest.skip("this client makes a session for each call")
+    return session
+
+
 def wrapped_places(signals: Signals) -> dict[str, Any]:
     """What the signals wrap, as it is now; absent where a class only inherits it."""
     places = {}

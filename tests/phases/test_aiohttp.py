@@ -11,20 +11,12 @@ import pytest
 from testbed.stub_agent import StubAgent, backlog_full_port
 from tests.clients import drivers
 from tests.clients.drivers import Asyncio
-from tests.phases.support import DELAY, lands, mostly, partitions, phases, slow_names, warm
+from tests.phases.support import DELAY, lands, mostly, partitions, phases, session_of, slow_names, warm
 from tests.support.telemetry import Telemetry, events
 
 aiohttp = pytest.importorskip("aiohttp")
 
 STYLES = ("asyncio",)
-
-
-def session_of(client: Any) -> Any:
-    """The client's session, where it keeps one."""
-    session = getattr(client.http, "_session", None)
-    if session is None:
-        pytest.skip("this client makes a session for each call")
-    return session
 
 
 # --- each phase -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from otel_consul.phases import CURRENT
 from otel_consul.transports.aiohttp_signals import SIGNALS
 from testbed.stub_agent import StubAgent
 from tests.clients.drivers import Asyncio
-from tests.phases.support import lands, wrapped_places
+from tests.phases.support import lands, session_of, wrapped_places
 from tests.support.telemetry import Telemetry
 
 aiohttp = pytest.importorskip("aiohttp")
@@ -67,8 +67,7 @@ def test_the_call_after_an_error_has_its_phases(instrumented: Telemetry, stub: S
 def test_a_connection_keeps_no_call_alive(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
     """A pooled connection's callbacks have a copy of the context it was made in, for as long as it lives."""
     client = driver.make(stub.port)
-    if getattr(client.http, "_session", None) is None:
-        pytest.skip("this client makes a session for each call")
+    session_of(client)
 
     async def call_without_timer() -> None:
         # timers have copies too, for a time: none of these here
@@ -102,14 +101,6 @@ def test_every_place_is_there_and_uninstrument_restores_it(telemetry: Telemetry)
     assert not any(now is was for now, was in zip(wrapped_places(SIGNALS).values(), before.values(), strict=True))
     ConsulInstrumentor().uninstrument()
     assert wrapped_places(SIGNALS) == before
-
-
-def test_phases_off_wraps_nothing(telemetry: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
-    before = wrapped_places(SIGNALS)
-    telemetry.instrument(phases=False)
-    assert wrapped_places(SIGNALS) == before
-    driver.call(driver.make(stub.port), "kv.get", "key")
-    assert not any(key.startswith("consul.phase.") for key in telemetry.span.attributes or {})
 
 
 def test_switched_off_in_the_middle_of_a_call(telemetry: Telemetry, stub: StubAgent, driver: Asyncio) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from otel_consul.transports import aiohttp_signals, urllib3_signals
 from testbed.stub_agent import StubAgent
 from tests.clients.drivers import Driver
-from tests.phases.support import DELAY, DRIP, duration, lands, partitions, phases, warm
+from tests.phases.support import DELAY, DRIP, duration, lands, partitions, phases, warm, wrapped_places
 from tests.support.telemetry import Telemetry, events
 
-STYLES = ("sync", "asyncio")
+SIGNALS = {"sync": urllib3_signals.SIGNALS, "asyncio": aiohttp_signals.SIGNALS}
+STYLES = tuple(SIGNALS)
 
 
 def test_a_slow_server_is_wait(instrumented: Telemetry, stub: StubAgent, driver: Driver) -> None:
@@ -55,3 +57,12 @@ def test_a_redirect_is_a_resend(instrumented: Telemetry, stub: StubAgent, driver
     lands(span, wait=0.5)
     assert (span.attributes or {})["http.request.resend_count"] == 1
     assert events(span)["consul.retry"]["http.response.status_code"] == 302
+
+
+def test_phases_off_wraps_nothing(telemetry: Telemetry, stub: StubAgent, driver: Driver) -> None:
+    signals = SIGNALS[driver.style]
+    before = wrapped_places(signals)
+    telemetry.instrument(phases=False)
+    assert wrapped_places(signals) == before
+    driver.call(driver.make(stub.port), "kv.get", "key")
+    assert not any(key.startswith("consul.phase.") for key in telemetry.span.attributes or {})

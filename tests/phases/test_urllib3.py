@@ -11,7 +11,7 @@ import pytest
 
 from testbed.stub_agent import StubAgent, backlog_full_port
 from tests.clients.drivers import Driver
-from tests.phases.support import DELAY, DRIP, lands, mostly, partitions, phases, slow_names, slow_sends, warm
+from tests.phases.support import DELAY, DRIP, lands, mostly, mount, partitions, phases, slow_names, slow_sends, warm
 from tests.support.telemetry import Telemetry, events
 
 requests = pytest.importorskip("requests")
@@ -19,10 +19,6 @@ urllib3 = pytest.importorskip("urllib3")
 from requests.adapters import HTTPAdapter  # noqa: E402
 
 STYLES = ("sync",)
-
-
-def mount(client: Any, adapter: Any) -> None:
-    client.http.session.mount("http://", adapter)
 
 
 # --- each phase -------------------------------------------------------------------------------------------------------

@@ -70,14 +70,6 @@ def test_uninstrument_restores_everything(telemetry: Telemetry) -> None:
     assert wrapped_places(SIGNALS) == before
 
 
-def test_phases_off_wraps_nothing(telemetry: Telemetry, stub: StubAgent, std: Driver) -> None:
-    before = wrapped_places(SIGNALS)
-    telemetry.instrument(phases=False)
-    assert wrapped_places(SIGNALS) == before
-    std.make(stub.port).kv.get("key")
-    assert not any(key.startswith("consul.phase.") for key in telemetry.span.attributes or {})
-
-
 def test_a_strangers_wrapper_on_top_survives(telemetry: Telemetry, stub: StubAgent, std: Driver) -> None:
     pool = urllib3.connectionpool.HTTPConnectionPool
     original = pool._get_conn

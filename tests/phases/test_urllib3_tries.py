@@ -12,7 +12,7 @@ import pytest
 
 from testbed.stub_agent import StubAgent
 from tests.clients.drivers import Driver
-from tests.phases.support import DELAY, lands, warm
+from tests.phases.support import DELAY, lands, mount, warm
 from tests.support.telemetry import Telemetry, events
 
 requests = pytest.importorskip("requests")
@@ -20,10 +20,6 @@ urllib3 = pytest.importorskip("urllib3")
 from requests.adapters import HTTPAdapter  # noqa: E402
 
 STYLES = ("sync",)
-
-
-def mount(client: Any, adapter: Any) -> None:
-    client.http.session.mount("http://", adapter)
 
 
 # --- retries ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """A program that does everything at once, while garbage is collected all the time and threads take turns as often as can be.
 
-`python soak.py SECONDS`, with an agent at CONSUL_HTTP_ADDR. It prints what it did, and how many calls are still open.
+For SOAK_SECONDS, with an agent at CONSUL_HTTP_ADDR. It prints what it did, and how many calls are still open.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import otel_consul
 
-END = time.monotonic() + float(sys.argv[1])
+END = time.monotonic() + float(os.environ["SOAK_SECONDS"])
 done: Counter[str] = Counter()
 exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
 tracer_provider, meter_provider = TracerProvider(), MeterProvider([reader])

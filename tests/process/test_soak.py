@@ -17,7 +17,7 @@ pytest.importorskip("aiohttp")
 def test_it_lives_through_everything_at_once(run: Run, stub: StubAgent) -> None:
     stub.fault(delay=0.01)  # so that calls stall, and stacks are read
 
-    done = run(Path(__file__).with_name("soak.py").read_text().replace("sys.argv[1]", "'8'"))
+    done = run(Path(__file__).with_name("soak.py").read_text(), env={"SOAK_SECONDS": "8"})
 
     kinds = ["call", "call_in_a_new_thread", "look", "many_at_once", "switch"]
     assert (done.code, done.out) == (0, f"{kinds}, open: 0\n"), done.err

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from otel_consul import deadlines
+from otel_consul.semconv import CancelReason
 
 SOON = 0.01
 """Seconds until a deadline that is to expire."""
+NO_DEADLINE = CancelReason.CALLER if sys.version_info >= (3, 11) else CancelReason.UNKNOWN
+"""What a cancellation without a deadline is called: 3.10 has deadlines that cannot be seen."""
 
 
 class Call:
@@ -27,6 +31,13 @@ class Call:
         except asyncio.CancelledError as exc:
             self.reasons.append(deadlines.reason(exc))
             raise
+
+
+async def cancel(task: asyncio.Task[Any], call: Call) -> None:
+    """Cancel `task`, which makes `call`, once that is under way."""
+    await call.started.wait()
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def reasons_of(scenario: Callable[[Call], Awaitable[Any]]) -> list[str]:

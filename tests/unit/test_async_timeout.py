@@ -7,27 +7,19 @@ import gc
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from otel_consul import deadlines, scopes
+from otel_consul import deadlines
 from otel_consul.semconv import CancelReason
-from tests.support.cancelled import SOON, Call, reasons_of
+from tests.support.cancelled import NO_DEADLINE, SOON, Call, cancel, reasons_of
 
 async_timeout = pytest.importorskip("async_timeout")
-pytestmark = pytest.mark.skipif(
-    async_timeout.Timeout is getattr(asyncio, "Timeout", None), reason="it is asyncio's own"
-)
-NO_DEADLINE = CancelReason.CALLER if sys.version_info >= (3, 11) else CancelReason.UNKNOWN
-
-
-@pytest.fixture(autouse=True)
-def applied() -> Iterator[None]:
-    scopes.apply()
-    yield
-    scopes.remove()
+pytestmark = [
+    pytest.mark.usefixtures("scopes_noted"),
+    pytest.mark.skipif(async_timeout.Timeout is getattr(asyncio, "Timeout", None), reason="it is asyncio's own"),
+]
 
 
 async def around(call: Call) -> None:
@@ -55,10 +47,7 @@ async def cancelled_within(call: Call) -> None:
         async with async_timeout.timeout(60):
             await call()
 
-    task = asyncio.ensure_future(run())
-    await call.started.wait()
-    task.cancel()
-    await asyncio.wait([task])
+    await cancel(asyncio.ensure_future(run()), call)
 
 
 async def cancelled_after_one_expired(call: Call) -> None:
@@ -69,10 +58,7 @@ async def cancelled_after_one_expired(call: Call) -> None:
         except asyncio.TimeoutError:
             await call()
 
-    task = asyncio.ensure_future(run())
-    await call.started.wait()
-    task.cancel()
-    await asyncio.wait([task])
+    await cancel(asyncio.ensure_future(run()), call)
 
 
 @pytest.mark.parametrize("scenario", [around, outer, around_a_task, already_over])

@@ -5,37 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Iterator
 from concurrent.futures import CancelledError as ConcurrentCancelledError
 from typing import Any
 
 import pytest
 
-from otel_consul import deadlines, scopes
+from otel_consul import deadlines
 from otel_consul.semconv import CancelReason
-from tests.support.cancelled import SOON, Call, reasons_of
+from tests.support.cancelled import NO_DEADLINE, SOON, Call, cancel, reasons_of
 
+pytestmark = pytest.mark.usefixtures("scopes_noted")
 CALLER, UNKNOWN = CancelReason.CALLER, CancelReason.UNKNOWN
 WANTS_TIMEOUT = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
-NO_DEADLINE = CALLER if sys.version_info >= (3, 11) else UNKNOWN
-"""What a cancellation without a deadline is called: 3.10 has deadlines that cannot be seen."""
 
 
 class LikeTwistedsError(Exception):
     """As `twisted.internet.defer.CancelledError`, which a task may be running for."""
-
-
-@pytest.fixture(autouse=True)
-def applied() -> Iterator[None]:
-    scopes.apply()
-    yield
-    scopes.remove()
-
-
-async def cancel(task: asyncio.Task[Any], call: Call) -> None:
-    await call.started.wait()
-    task.cancel()
-    await asyncio.wait([task])
 
 
 async def cancelled_task(call: Call) -> None:

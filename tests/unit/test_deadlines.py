@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio import wait_for as wait_for_imported_before_apply
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,15 +13,9 @@ from otel_consul import deadlines, scopes
 from otel_consul.semconv import CancelReason
 from tests.support.cancelled import SOON, Call, reasons_of
 
+pytestmark = pytest.mark.usefixtures("scopes_noted")
 DEADLINE = CancelReason.DEADLINE
 WANTS_TIMEOUT = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
-
-
-@pytest.fixture(autouse=True)
-def applied() -> Iterator[None]:
-    scopes.apply()
-    yield
-    scopes.remove()
 
 
 # --- expired ------------------------------------------------------------------------------------------------------

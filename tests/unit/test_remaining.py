@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from otel_consul import deadlines, scopes
+from otel_consul import deadlines
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11")
+pytestmark = [
+    pytest.mark.usefixtures("scopes_noted"),
+    pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with 3.11"),
+]
 Seen = list["float | None"]
 Look = Callable[[], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def applied() -> Iterator[None]:
-    scopes.apply()
-    yield
-    scopes.remove()
 
 
 def seen_in(scenario: Callable[[Look], Awaitable[None]]) -> Seen:
