@@ -4,25 +4,23 @@ It starts with the first call. While it is awake a call costs it no more than se
 fallen asleep, because no job had anything to do for a while, must be woken. Asleep, it waits for a lock without a
 time-out: an idle process has no wake-ups.
 
-It is a daemon and a real thread of the operating system, under gevent too: it works on when an event loop or a hub is
-blocked for good, and never holds up the exit of the interpreter. In a forked child it starts anew with the first call.
+It is a daemon and a thread of the operating system, under gevent and eventlet too (see `os_threads`): it works on when an
+event loop or a hub is blocked for good, and never holds up the exit of the interpreter. In a forked child it starts anew with the first call.
 """
 
 from __future__ import annotations
 
 import _thread
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from math import inf
 from time import perf_counter
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from otel_consul import guard
+from otel_consul import guard, os_threads
 
 Job: TypeAlias = Callable[[float], "float | None"]
 """Gets the time (`perf_counter` seconds); gives the seconds until it wants to run again, None: at the next call."""
@@ -66,9 +64,9 @@ class Background:
         self.due = inf
         self.woke = 0.0
         self._ended: Callable[[float], None] | None = None
-        allocate_lock = original("_thread", "allocate_lock")
-        self._starting = allocate_lock()
-        self._wake = allocate_lock()
+        self._starter = 0
+        self._starting = os_threads.allocate_lock()
+        self._wake = os_threads.allocate_lock()
         self._wake.acquire()
 
     def add(self, job: Job) -> None:
@@ -115,9 +113,12 @@ class Background:
             if self.rousing is not None:
                 self.rousing()
             if self._ended is None:
-                self._ended = real_thread(self._run, "otel-consul")
+                self._starter = os_threads.get_ident()
+                self._ended = os_threads.start(self._run, "otel-consul")
             else:
                 _release(self._wake)
+        except os_threads.NoThreadError:
+            self._do_without()
         except RuntimeError:  # no more threads to be had, or the interpreter is ending
             self.asleep = True
         finally:
@@ -125,7 +126,19 @@ class Background:
 
     # --- the thread's side ---------------------------------------------------------------------------------------
 
+    def _do_without(self) -> None:
+        """There is no thread that may wait: no job runs, and no call tries to start one again."""
+        self._jobs = ()
+        self.asleep = False
+        guard.say_once(
+            "otel_consul finds no thread of the operating system to run on; calls that hang are not reported, "
+            "and less is known of the time lost in this process"
+        )
+
     def _run(self) -> None:
+        if not os_threads.is_own(self._starter):  # or the program would stand still as soon as this waits
+            self._do_without()
+            return
         try:
             while not self._stopped:
                 nudged, self.nudged = self.nudged, False
@@ -184,54 +197,6 @@ class _Entry:
             guard.fault("a background job")
         finally:
             self.due = None if seconds is None else perf_counter() + seconds
-
-
-def real_thread(work: Callable[[], None], name: str) -> Callable[[float], None]:
-    """Run `work` on a daemon thread of the operating system; the function given waits at most that many seconds for it.
-
-    RuntimeError when there are no more threads to be had.
-    """
-    if _patched_by_gevent():  # threading.Thread would be a greenlet, and could not run while the hub is blocked
-        return bare_thread(work)
-    thread = threading.Thread(target=work, name=name, daemon=True)
-    thread.start()
-    return partial(_join, thread)
-
-
-def bare_thread(work: Callable[[], None]) -> Callable[[float], None]:
-    """As `real_thread`, without a name and without any lock of `threading`: fit for a signal handler."""
-    ended = original("_thread", "allocate_lock")()
-    ended.acquire()
-
-    def run() -> None:
-        try:
-            work()
-        finally:
-            ended.release()
-
-    ident = original("_thread", "start_new_thread")(run, ())
-
-    def wait(seconds: float) -> None:
-        if original("_thread", "get_ident")() != ident and ended.acquire(timeout=seconds):
-            ended.release()
-
-    return wait
-
-
-def _join(thread: threading.Thread, seconds: float) -> None:
-    if thread is not threading.current_thread():
-        thread.join(seconds)
-
-
-def original(module: str, name: str) -> Any:
-    """A function of the standard library as it is without gevent."""
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey.get_original(module, name) if monkey is not None else getattr(sys.modules[module], name)
-
-
-def _patched_by_gevent() -> bool:
-    monkey = sys.modules.get("gevent.monkey")
-    return monkey is not None and bool(monkey.is_module_patched("threading") or monkey.is_module_patched("_thread"))
 
 
 def _release(lock: _thread.LockType) -> None:

@@ -47,6 +47,14 @@ def hook_fault(name: str) -> None:
         )
 
 
+def say_once(text: str) -> None:
+    """Warn of something that this process cannot have, once."""
+    if text not in _reported:
+        _reported.add(text)
+        with contextlib.suppress(Exception):
+            _logger.warning("%s. This is said once.", text)
+
+
 def _traceback() -> str:
     """The exception being handled, but not those it was raised during: they are the caller's, and quote its token."""
     return "".join(traceback.format_exception(*sys.exc_info(), chain=False)).rstrip()

@@ -7,7 +7,6 @@ them. None of them raises. Whoever ends a call first ends it: the second is igno
 from __future__ import annotations
 
 from sys import modules
-from threading import get_ident
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, get_current_span, 
 
 from otel_consul import deadlines, guard, hooks, stacks
 from otel_consul.ending import finish, finish_abandoned
+from otel_consul.os_threads import get_ident
 from otel_consul.params import Query, hold
 from otel_consul.phases import CURRENT, Clock
 from otel_consul.plans import Kind, Plan
@@ -105,7 +105,7 @@ class Observation(Clock):
                 self.started = self.last = since
             recorder.begun(kind.started)
             if self.waiter is None:
-                self.waiter = get_ident() if "gevent" not in modules else stacks.thread()
+                self.waiter = get_ident() if "greenlet" not in modules else stacks.thread()
             if plan.spans == "all":
                 try:
                     if self.early:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Final
 
 from otel_consul import guard
+from otel_consul.os_threads import get_ident
 
 _taken: Final[set[int]] = set()
 """The signals that are handled here."""
@@ -93,11 +93,11 @@ def _does_the_default(handler: FrameType) -> bool:
 
 def _forking() -> None:
     if _taken:
-        _masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _taken)
+        _masks[get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _taken)
 
 
 def _forked() -> None:
-    mask = _masks.pop(threading.get_ident(), None)
+    mask = _masks.pop(get_ident(), None)
     if mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

@@ -33,6 +33,7 @@ class Failure(NamedTuple):
 _TIMEOUTS: Final[dict[str, str]] = {
     # raised into a call by whoever set the alarm: the caller's own deadline
     "gevent.timeout.Timeout": TimeoutKind.DEADLINE,
+    "eventlet.timeout.Timeout": TimeoutKind.DEADLINE,
     "builtins.TimeoutError": "",
 }
 _ERRORS: Final[set[str]] = set()

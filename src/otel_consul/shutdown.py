@@ -20,10 +20,10 @@ from time import monotonic
 from typing import Any, Final
 
 from otel_consul import guard
-from otel_consul.background import bare_thread
 from otel_consul.dropped import Dropped
 from otel_consul.inflight import Registry
 from otel_consul.os_signals import SignalHandler
+from otel_consul.os_threads import start_bare
 
 BATCH: Final = 500
 """Calls to end between two flushes: a quarter of what the SDK's queue holds."""
@@ -79,7 +79,7 @@ class Shutdown:
         if os.getpid() != self._pid:
             os.kill(os.getpid(), signal.SIGTERM)
         try:
-            bare_thread(self._die)(_HELD)
+            start_bare(self._die)(_HELD)
         except RuntimeError:  # the interpreter is ending: no more threads to be had
             self._die()
 
@@ -117,7 +117,7 @@ def flush(providers: Iterable[Any], seconds: float, *, last: bool = False) -> bo
             continue
         work = partial(_flush, acts)
         try:
-            waits.append(bare_thread(work))
+            waits.append(start_bare(work))
         except RuntimeError:  # the interpreter is ending: no more threads to be had
             work()
     for wait in waits:

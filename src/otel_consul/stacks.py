@@ -12,12 +12,12 @@ import sys
 import threading
 from asyncio import current_task
 from collections.abc import Callable, Mapping
-from threading import get_ident
 from types import CodeType, FrameType
 from typing import Any, Final, TypeAlias
 from weakref import ref
 
 from otel_consul.chains import SEAM, Frame, Link, of_thread, of_waiter
+from otel_consul.os_threads import get_ident, running_greenlet
 
 Waiter: TypeAlias = "int | Callable[[], Any]"
 """A thread's number, or a weak reference to a task or greenlet."""
@@ -35,6 +35,7 @@ _LIBRARIES: Final = frozenset(
         "consul",
         "consulate",
         "contextlib",
+        "eventlet",
         "gevent",
         "greenlet",
         "http",
@@ -69,12 +70,9 @@ _loops: dict[int, Callable[[], Any]] = {}
 
 
 def thread() -> Waiter:
-    """The running thread; under gevent, the running greenlet."""
-    if "gevent" in sys.modules:
-        greenlet = _running_greenlet()
-        if greenlet is not None:
-            return ref(greenlet)
-    return get_ident()
+    """The running thread; under gevent and eventlet, the running greenlet."""
+    greenlet = running_greenlet()
+    return get_ident() if greenlet is None else ref(greenlet)
 
 
 def task() -> Any:
@@ -185,10 +183,3 @@ def _is_library(module: Any) -> bool:
     if len(_known) < 1000:  # noqa: PLR2004 -- modules made on the fly must not fill the memory
         _known[module] = library
     return library
-
-
-def _running_greenlet() -> Any:
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not monkey.is_module_patched("threading"):
-        return None
-    return sys.modules["greenlet"].getcurrent()

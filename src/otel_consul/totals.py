@@ -7,7 +7,6 @@ are folded into totals, many records at a time, when they are read or grow long.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from operator import add
@@ -18,6 +17,7 @@ from opentelemetry.metrics import Observation
 
 from otel_consul import semconv
 from otel_consul.inflight import Registry
+from otel_consul.os_threads import allocate_lock
 from otel_consul.semconv import LOCAL_DELAYS, PHASES
 
 LONG: Final = 1024
@@ -84,7 +84,7 @@ class Totals:
         self.begun: deque[Started] = deque()
         """One entry for each call that has started. The call path appends to it itself, and to `finished`."""
         self.finished: deque[Finished] = deque()
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._series: dict[tuple[Any, ...], Series] = {}
         self._started: dict[tuple[Any, ...], Started] = {}
 
@@ -135,7 +135,7 @@ class Totals:
 
     def reset(self) -> None:
         """Start from zero: in a forked child what was counted so far is the parent's."""
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self.begun.clear()
         self.finished.clear()
         for series in self._series.values():

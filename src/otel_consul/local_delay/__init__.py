@@ -34,7 +34,6 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from threading import get_ident
 from typing import Any, Protocol
 
 from otel_consul.local_delay.callers import CallerClocks
@@ -44,6 +43,7 @@ from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Job, Probe, Sleeper
 from otel_consul.local_delay.task_calls import TaskDelay
 from otel_consul.local_delay.thread_calls import ThreadDelay
+from otel_consul.os_threads import get_ident
 from otel_consul.phases import Clock
 
 __all__ = ["LocalDelay"]

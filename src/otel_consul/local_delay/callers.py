@@ -8,9 +8,10 @@ than the call, so that the call is charged with too much processor time rather t
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from typing import Final
+
+from otel_consul.os_threads import get_native_id
 
 AVAILABLE: Final = sys.platform == "linux"
 """Whether one thread can read another's clock, and ask for a thread that has ended without harm."""
@@ -25,12 +26,15 @@ class CallerClocks:
 
     def __init__(self) -> None:
         self.latest: dict[int, float] = {}
-        """By `threading.get_ident()`, seconds."""
+        """By the thread's number, seconds."""
+        self._native: dict[int, int] = {}
+        """The kernel's numbers of the same threads."""
 
     def read(self, ident: int) -> float:
         """The running thread's clock, where no reading was found in `latest`; there will be one for the next call."""
         seconds = time.thread_time()
         if AVAILABLE and len(self.latest) < _MOST:
+            self._native[ident] = get_native_id()
             self.latest[ident] = seconds
         return seconds
 
@@ -39,17 +43,18 @@ class CallerClocks:
         latest = self.latest
         if not latest:
             return
-        native = {thread.ident: thread.native_id for thread in threading.enumerate()}
         for ident, before in list(latest.items()):
-            now = _clock(native.get(ident))
+            now = _clock(self._native.get(ident))
             if now is None or now == before:
                 latest.pop(ident, None)
+                self._native.pop(ident, None)
             else:
                 latest[ident] = now
 
     def forget(self) -> None:
         """Nobody will refresh them for a while."""
         self.latest.clear()
+        self._native.clear()
 
 
 def _clock(native: int | None) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import get_ident
 from time import perf_counter
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
 from otel_consul.local_delay.sockets import TICK
+from otel_consul.os_threads import get_ident
 from otel_consul.phases import Clock
 from otel_consul.semconv import Phase
 

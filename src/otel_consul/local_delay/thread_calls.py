@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from threading import get_ident
 from time import perf_counter, thread_time
 from typing import Final
 
@@ -13,6 +11,7 @@ from otel_consul.local_delay.calls import SHORT, Delay
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
 from otel_consul.local_delay.sockets import TICK
+from otel_consul.os_threads import cooperative, get_ident
 from otel_consul.phases import Clock
 from otel_consul.semconv import Phase
 
@@ -66,8 +65,7 @@ class ThreadDelay(Delay):
             if computing > SHORT:
                 self._sure = True
                 self.gil += computing
-        monkey = sys.modules.get("gevent.monkey") if self.gil else None
-        if monkey is not None and monkey.is_module_patched("socket"):
+        if self.gil and cooperative("socket"):
             # A greenlet, and its hub had no time for it.
             self.event_loop, self.gil = self.gil, 0.0
 

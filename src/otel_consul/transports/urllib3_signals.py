@@ -18,10 +18,10 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable
-from threading import get_ident
 from typing import Any, Final
 
 from otel_consul import guard
+from otel_consul.os_threads import get_ident
 from otel_consul.phases import CURRENT, Clock
 from otel_consul.semconv import Phase
 from otel_consul.transports import qualified_name
