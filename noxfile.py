@@ -54,7 +54,14 @@ class Row:
     """Whether every operation is searched for secrets here as well: once for each library that `.venv` has not."""
 
 
-SIGNALS_TESTS = ("tests/phases", *(f"tests/local_delay/test_{name}.py" for name in ("threads", "tasks", "futures")))
+UNIT_TESTS = (
+    "call",
+    "consul_api",
+    "deadlines",
+    "metrics",
+    *(f"test_{name}.py" for name in ("guard", "hooks", "phases", "redact", "settings")),
+)
+SIGNALS_TESTS = ("tests/transports", *(f"tests/local_delay/test_{name}.py" for name in ("threads", "tasks", "futures")))
 
 OTEL_OLDEST_PINS = (
     *(f"{name}=={OLDEST_OTEL[0]}" for name in ("opentelemetry-api", "opentelemetry-sdk")),
@@ -186,7 +193,7 @@ def register(row: Row, python: str) -> None:
     def session(session: nox.Session) -> None:
         tests = nox.project.dependency_groups(PYPROJECT, "test")
         session.install("--quiet", "-e", ".", *tests, *row.install)
-        folders = ["tests/clients", *(["tests/unit"] if row.unit else [])]
+        folders = ["tests/clients", *([f"tests/{name}" for name in UNIT_TESTS] if row.unit else [])]
         if row.signals and python == MAIN:
             folders += SIGNALS_TESTS
         if row.secrets and python == MAIN:

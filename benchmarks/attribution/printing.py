@@ -6,11 +6,10 @@ import math
 import os
 import platform
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from benchmarks.attribution.run import Result
-    from benchmarks.attribution.scenarios import Scenario, Style
+from benchmarks.attribution.judging import Result
+from benchmarks.attribution.scenarios import Scenario, Style
 
 _LIBRARIES = ("py-consul", "requests", "urllib3", "aiohttp", "opentelemetry-sdk")
 _SHOWN = 0.0015

@@ -82,7 +82,7 @@ def _with_threads(calls: Callable[[int], None], count: int) -> Callable[[int], N
 
 def paths(count: int) -> list[str]:
     """Paths of reads of so many operations (as many as there are)."""
-    from otel_consul.operation_table import ROWS
+    from otel_consul.consul_api.endpoints import ROWS
 
     reads = dict.fromkeys(row[2].replace("{", "").replace("}", "") for row in ROWS if row[1] == "GET")
     return list(itertools.islice(reads, count))

@@ -117,7 +117,8 @@ def _uninstrumented(figures: Figures, left: list[str]) -> Row:
 def footprint() -> dict[str, Any]:
     """Everything the plugin may touch, as it is now: by name, the very objects."""
     from otel_consul.instrumentor import _clients
-    from otel_consul.transports import aiohttp_signals, urllib3_signals
+    from otel_consul.transports.aiohttp import signals as aiohttp_signals
+    from otel_consul.transports.urllib3 import signals as urllib3_signals
 
     found: dict[str, Any] = {}
     for client in _clients:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from opentelemetry.trace import SpanKind, Tracer, set_span_in_context
 
 from otel_consul import ConsulInstrumentor
-from otel_consul.semconv import DURATION, DURATION_BOUNDARIES
+from otel_consul.metrics.definitions import DURATION, DURATION_BOUNDARIES
 
 
 class NullExporter(SpanExporter):

@@ -7,6 +7,7 @@ pipeline from OpenTelemetry to Prometheus can produce them.
 from __future__ import annotations
 
 from otel_consul import semconv
+from otel_consul.metrics import definitions
 
 UNIT_SUFFIX = {"s": "_seconds", "By": "_bytes"}
 COUNTERS = ("counter", "observable_counter")
@@ -18,7 +19,7 @@ def classic_name(name: str, unit: str, kind: str) -> str:
     return classic + "_total" if kind in COUNTERS else classic
 
 
-def of(metric: semconv.Metric) -> str:
+def of(metric: definitions.Metric) -> str:
     """The Prometheus name of one of our metrics."""
     return classic_name(metric.name, metric.unit, metric.instrument)
 
@@ -28,18 +29,18 @@ def label(attribute: str) -> str:
     return attribute.replace(".", "_")
 
 
-DURATION = of(semconv.DURATION)
-PHASE_TIME = of(semconv.PHASE_TIME)
-LOCAL_DELAY_TIME = of(semconv.LOCAL_DELAY_TIME)
-OPERATIONS = of(semconv.OPERATIONS)
-ACTIVE = of(semconv.ACTIVE)
-OLDEST_AGE = of(semconv.OLDEST_AGE)
-STALLED = of(semconv.STALLED)
-RETRIES = of(semconv.RETRIES)
-LATE_TIME = of(semconv.LATE_TIME)
-LEADERLESS_READS = of(semconv.LEADERLESS_READS)
-MAX_LAST_CONTACT = of(semconv.MAX_LAST_CONTACT)
-CONNECTIONS_OPENED = of(semconv.CONNECTIONS_OPENED)
+DURATION = of(definitions.DURATION)
+PHASE_TIME = of(definitions.PHASE_TIME)
+LOCAL_DELAY_TIME = of(definitions.LOCAL_DELAY_TIME)
+OPERATIONS = of(definitions.OPERATIONS)
+ACTIVE = of(definitions.ACTIVE)
+OLDEST_AGE = of(definitions.OLDEST_AGE)
+STALLED = of(definitions.STALLED)
+RETRIES = of(definitions.RETRIES)
+LATE_TIME = of(definitions.LATE_TIME)
+LEADERLESS_READS = of(definitions.LEADERLESS_READS)
+MAX_LAST_CONTACT = of(definitions.MAX_LAST_CONTACT)
+CONNECTIONS_OPENED = of(definitions.CONNECTIONS_OPENED)
 
 # opentelemetry-instrumentation-system-metrics
 CPU_TIME = classic_name("process.cpu.time", "s", "observable_counter")

@@ -12,8 +12,8 @@ Or, with nothing in the program at all: ``opentelemetry-instrument python app.py
 """
 
 from otel_consul.hooks import Call, RequestHook, Response, ResponseHook
+from otel_consul.in_flight.dump import OpenCall, dump_open_calls, open_calls
 from otel_consul.instrumentor import ConsulInstrumentor
-from otel_consul.profile import OpenCall, dump_open_calls, open_calls
 from otel_consul.version import __version__
 
 __all__ = [

@@ -14,14 +14,17 @@ from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger, get_logger_provider
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from otel_consul import clients, scopes
-from otel_consul.metrics import Instruments, instruments_of
-from otel_consul.recorder import Recorder
-from otel_consul.seam import Client, Seam
+from otel_consul import clients
+from otel_consul.call.recorder import Recorder
+from otel_consul.call.shared import Shared
+from otel_consul.clients.client import Client
+from otel_consul.clients.seam import Seam
+from otel_consul.deadlines import timeouts
+from otel_consul.in_flight.supervision import Supervision
+from otel_consul.metrics.instruments import Instruments, instruments_of
 from otel_consul.semconv import SCHEMA_URL, SCOPE_NAME
 from otel_consul.settings import Settings
 from otel_consul.version import __version__
-from otel_consul.vigil import Vigil
 
 _logger: Final = logging.getLogger("otel_consul")
 _clients: Final = clients.discover()
@@ -38,7 +41,7 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     _seams: tuple[Seam, ...] = ()
     _instruments: Instruments | None = None
     _recorder: Recorder | None = None
-    _vigil: Vigil | None = None
+    _supervision: Supervision | None = None
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """None: any one of the client libraries is enough, and each is instrumented when it is imported."""
@@ -57,19 +60,20 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         provider = options.get("meter_provider") or metrics.get_meter_provider()
         meter = metrics.get_meter(SCOPE_NAME, __version__, options.get("meter_provider"), SCHEMA_URL)
         self._instruments = instruments_of(provider, meter)
-        recorder = Recorder(
-            settings,
-            trace.get_tracer(SCOPE_NAME, __version__, options.get("tracer_provider"), SCHEMA_URL),
-            self._instruments,
-            old_names="http" not in opt_in or "http/dup" in opt_in,
-        )
-        self._instruments.totals = recorder.totals
-        scopes.apply()
+        tracer = trace.get_tracer(SCOPE_NAME, __version__, options.get("tracer_provider"), SCHEMA_URL)
+        old_names = "http" not in opt_in or "http/dup" in opt_in
+        shared = Shared(settings, tracer, self._instruments, old_names=old_names)
+        self._instruments.totals = shared.totals
+        timeouts.apply()
+        recorder = self._recorder = Recorder(shared)
         recorder.watch()
-        self._recorder = recorder
         logger_provider = options.get("logger_provider")
-        self._vigil = Vigil(
-            recorder,
+        self._supervision = Supervision(
+            settings,
+            shared.registry,
+            shared.dropped,
+            shared.background,
+            tracer,
             get_logger(SCOPE_NAME, __version__, logger_provider, SCHEMA_URL),
             lambda: (
                 options.get("tracer_provider") or trace.get_tracer_provider(),
@@ -77,8 +81,9 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 logger_provider or get_logger_provider(),
             ),
         )
-        self._vigil.start()
-        self._seams = tuple(Seam(client, recorder.door(client), recorder.kind_of) for client in _clients)
+        shared.on_first_span = self._supervision.come_first
+        self._supervision.start()
+        self._seams = tuple(Seam(client, recorder.observer(client), recorder.transport_of) for client in _clients)
         if not any(_installed(client) for client in _clients):
             _logger.warning(
                 "No Consul client library is installed (%s); otel_consul has nothing to observe",
@@ -92,16 +97,16 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         for seam in self._seams:
             seam.remove()
         self._seams = ()
-        if self._vigil is not None:
-            self._vigil.stop()
-            self._vigil = None
+        if self._supervision is not None:
+            self._supervision.stop()
+            self._supervision = None
         if self._instruments is not None:
             self._instruments.totals = None
             self._instruments = None
         if self._recorder is not None:
             self._recorder.stop()
             self._recorder = None
-        scopes.remove()
+        timeouts.remove()
 
 
 class _Applying:

@@ -48,7 +48,7 @@ def why_not_importable(*modules: str) -> str | None:
 
 def method_of(client: Any, operation: str) -> Callable[..., Any]:
     """`client.kv.get` for ``kv.get``."""
-    return functools.reduce(getattr, operation.split("."), client)
+    return functools.reduce(getattr, operation.split("."), client)  # type: ignore[no-any-return]
 
 
 class Driver(ABC):
@@ -194,7 +194,7 @@ class Asyncio(Driver):
             try:
                 if how == "wait_for":
                     return await asyncio.wait_for(_awaiting(function), seconds)
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds):  # type: ignore[attr-defined]
                     return await function()
             except BaseException as error:
                 return error
@@ -234,7 +234,7 @@ def _task(function: Callable[[], Awaitable[Any]]) -> asyncio.Task[Any]:
 class Tornado(Asyncio):
     """Tornado runs on asyncio; its calls start at once and give a Future."""
 
-    style = "tornado"
+    style = "tornado"  # type: ignore[assignment]
     deadline = "total"  # tornado's 20 s
     has_timeout = True
     timeout_deadline = "total"
@@ -348,7 +348,7 @@ class OfDistribution(Driver):
     def why_not(cls) -> str | None:
         if version(cls.distribution) is None:
             return f"{cls.distribution} is not installed"
-        return super().why_not()  # type: ignore[safe-super]
+        return super().why_not()
 
 
 class ConsulStd(Sync):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from otel_consul import semconv
+from otel_consul.metrics import definitions
 from testbed.stub_agent import StubAgent
 from tests.support.telemetry import Telemetry
 
@@ -55,7 +56,7 @@ def test_set_reads_and_writes(stub: StubAgent, instrumented: Telemetry) -> None:
 
     assert [span.name for span in instrumented.spans] == ["kv.get", "kv.put"]
     assert [(span.attributes or {}).get(semconv.MODE) for span in instrumented.spans] == [None, "cas"]
-    assert instrumented.total(semconv.DURATION.name) == 2
+    assert instrumented.total(definitions.DURATION.name) == 2
 
 
 def test_adapter_around_the_clients_own_is_one_request(stub: StubAgent, instrumented: Telemetry) -> None:
@@ -74,6 +75,6 @@ def test_adapter_around_the_clients_own_is_one_request(stub: StubAgent, instrume
 
     assert endpoint.get("a")  # decoded on Python 3.8 only: consulate's own bug
     assert len(instrumented.spans) == 1
-    assert instrumented.total(semconv.OPERATIONS.name) == 1
+    assert instrumented.total(definitions.OPERATIONS.name) == 1
     inner.get(f"http://127.0.0.1:{stub.port}/v1/kv/a")
     assert len(instrumented.spans) == 2

@@ -30,6 +30,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 from otel_consul import semconv
+from otel_consul.metrics import definitions
 from otel_consul.semconv import Outcome
 from testbed.stub_agent import StubAgent, backlog_full_port, refused_port
 from tests.clients.drivers import Asyncio, Driver, Twisted
@@ -137,7 +138,7 @@ def test_call_ends_as_without_the_plugin_and_its_span_says_how(
     if semconv.EVENT_RETRY in events(span):  # aiohttp tries a GET again when its connection breaks
         assert requests == 1 + attributes[semconv.HTTP_REQUEST_RESEND_COUNT]
     assert_counted(telemetry, 1)
-    ((point, _),) = telemetry.points(semconv.DURATION.name)
+    ((point, _),) = telemetry.points(definitions.DURATION.name)
     wanted = {
         semconv.OPERATION: "kv.get",
         semconv.OUTCOME: outcome,
@@ -181,9 +182,9 @@ def qualified(kind: type) -> str:
 def assert_counted(telemetry: Telemetry, calls: int) -> None:
     """Spans, durations and started calls agree, and none is open."""
     assert len(telemetry.spans) == calls
-    assert telemetry.total(semconv.DURATION.name) == calls
-    assert telemetry.total(semconv.OPERATIONS.name) == calls
-    assert telemetry.total(semconv.ACTIVE.name) == 0
+    assert telemetry.total(definitions.DURATION.name) == calls
+    assert telemetry.total(definitions.OPERATIONS.name) == calls
+    assert telemetry.total(definitions.ACTIVE.name) == 0
 
 
 def test_span_carries_the_contract(driver: Driver, kv: StubAgent, instrumented: Telemetry) -> None:
@@ -259,7 +260,7 @@ def test_blocking_query_says_how_long_it_asked_for(driver: Driver, kv: StubAgent
     assert attributes[semconv.BLOCKING] is True
     assert attributes[semconv.WAIT] == pytest.approx(0.2)
     assert attributes[semconv.WAKEUP] == semconv.Wakeup.EXPIRED
-    assert instrumented.total(semconv.DURATION.name, **{semconv.BLOCKING: True}) == 1
+    assert instrumented.total(definitions.DURATION.name, **{semconv.BLOCKING: True}) == 1
 
 
 # --- time-outs and cancellation -------------------------------------------------------------------------------------
@@ -349,7 +350,7 @@ def test_cancelled_call_is_cancelled(driver: Any, kv: StubAgent, telemetry: Tele
     assert event[semconv.CANCEL_REASON] in {semconv.CancelReason.CALLER, semconv.CancelReason.UNKNOWN}
     assert event[semconv.ELAPSED] > 0
     assert_counted(telemetry, 1)
-    assert telemetry.total(semconv.DURATION.name, **{semconv.OUTCOME: Outcome.CANCELLED}) == 1
+    assert telemetry.total(definitions.DURATION.name, **{semconv.OUTCOME: Outcome.CANCELLED}) == 1
 
 
 @pytest.mark.styles("asyncio")
@@ -551,7 +552,7 @@ def test_unsampled_call_is_measured_all_the_same(driver: Driver, kv: StubAgent) 
     assert driver.call(driver.make(kv.port), "kv.get", "app/a")
 
     assert telemetry.spans == []
-    assert telemetry.total(semconv.DURATION.name) == 1
+    assert telemetry.total(definitions.DURATION.name) == 1
     telemetry.shutdown()
 
 
@@ -599,7 +600,7 @@ def test_after_uninstrument_nothing_is_left(driver: Driver, kv: StubAgent, telem
         assert driver.run(lambda: kept.get(lambda response: response.code, "/v1/kv/app/a")) == 200
 
     assert len(telemetry.spans) == 1
-    assert telemetry.total(semconv.DURATION.name) == 1
+    assert telemetry.total(definitions.DURATION.name) == 1
     assert patched_classes() == before
     assert our_threads() == threads
 
@@ -737,7 +738,7 @@ def count_mixed_calls(driver: Driver, concurrency: int, number: int, kv: StubAge
         spans = [span for span in telemetry.spans if (span.attributes or {})[semconv.KV_KEY] == key]
         assert len(spans) == share
         assert {(span.attributes or {})[semconv.OUTCOME] for span in spans} == {outcome}
-        assert telemetry.total(semconv.DURATION.name, **{semconv.OUTCOME: outcome}) == share
+        assert telemetry.total(definitions.DURATION.name, **{semconv.OUTCOME: outcome}) == share
     assert no_span_inside_another(telemetry.spans)
 
 

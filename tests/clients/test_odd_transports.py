@@ -10,6 +10,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from otel_consul import semconv
+from otel_consul.metrics import definitions
 from tests.clients.drivers import PlainObject, plain_object_client
 from tests.support.telemetry import Telemetry
 
@@ -56,7 +57,7 @@ def same(value: Any) -> Any:
 def told_of(answer: Any, telemetry: Telemetry, verb: str = "get") -> dict[str, Any]:
     """What the only span says of a call that was answered so; the point is there too, and the caller gets the answer."""
     assert getattr(client_of(Plain(answer)).http, verb)(same, PATH) is answer
-    assert telemetry.total(semconv.DURATION.name) == 1
+    assert telemetry.total(definitions.DURATION.name) == 1
     return dict(telemetry.span.attributes or {})
 
 
@@ -162,7 +163,7 @@ def test_addresses_of_any_kind(transport: Any, address: str | None, instrumented
     assert client_of(transport).http.get(lambda answer: answer.code, PATH) == 200
 
     assert (instrumented.span.attributes or {}).get(semconv.SERVER_ADDRESS) == address
-    assert instrumented.total(semconv.DURATION.name) == 1
+    assert instrumented.total(definitions.DURATION.name) == 1
 
 
 def test_mock_is_a_transport(instrumented: Telemetry) -> None:

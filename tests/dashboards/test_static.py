@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from otel_consul import semconv
+from otel_consul.metrics import definitions
 from tests.dashboards.grafana import ALL, Choice, Dashboard, Expander, Window, load, targets
 
 UNITS = {"s", "bytes", "percentunit", "short", "none", "cps", "ops"}
@@ -113,7 +113,7 @@ def test_every_metric_is_shown_or_left_out_on_purpose() -> None:
     from examples.grafana import promql, signals
 
     shown = " ".join(target.expr for target in targets(BOARDS))
-    for metric in semconv.METRICS:
+    for metric in definitions.METRICS:
         seen = re.search(rf"\b{promql.of(metric)}(_bucket|_count|_sum)?\{{", shown) is not None
         assert seen != (metric.name in signals.UNUSED_ON_PURPOSE), metric.name
 
@@ -128,7 +128,7 @@ def test_an_undeclared_metric_is_noticed() -> None:
 
 def strangers(text: str) -> set[str]:
     """The names like ours that no declared metric has."""
-    declared = {metric.name.replace(".", "_") for metric in semconv.METRICS}
+    declared = {metric.name.replace(".", "_") for metric in definitions.METRICS}
     suffix = r"(_seconds)?(_total|_bucket|_count|_sum)?$"
     return {name for name in re.findall(r"\bconsul_client_\w+", text) if re.sub(suffix, "", name) not in declared}
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from otel_consul import semconv
+from otel_consul.metrics import definitions
 from otel_consul.semconv import Outcome, Wakeup
 from testbed.consul import ConsulAgent
 from testbed.stub_agent import StubAgent
@@ -30,7 +31,7 @@ def during(call: Callable[[], Any], change: Callable[[], Any], telemetry: Teleme
     thread = threading.Thread(target=lambda: given.append(call()))
     thread.start()
     pause = threading.Event()
-    while not telemetry.total(semconv.ACTIVE.name, **{semconv.BLOCKING: True}):
+    while not telemetry.total(definitions.ACTIVE.name, **{semconv.BLOCKING: True}):
         pause.wait(0.01)
     pause.wait(0.15)  # it is on its way to Consul; there is no sign of its arrival
     change()
@@ -73,7 +74,7 @@ def test_expired(key: str, client: Any, consul_agent: ConsulAgent, instrumented:
     assert seen[semconv.WAIT] == pytest.approx(0.4)
     assert seen[semconv.OUTCOME] == (Outcome.OK if key == "block/expired" else Outcome.NOT_FOUND)
     assert semconv.LATE not in seen
-    points = instrumented.points(semconv.DURATION.name)
+    points = instrumented.points(definitions.DURATION.name)
     assert sorted(point[semconv.BLOCKING] for point, _ in points) == [False, True]
 
 
@@ -175,8 +176,8 @@ def test_blocking_spans_can_be_left_out(spans: str, consul_agent: ConsulAgent, t
         "none": [Outcome.NOT_FOUND],
     }
     assert [(span.attributes or {})[semconv.OUTCOME] for span in telemetry.spans] == outcomes[spans]
-    assert telemetry.total(semconv.DURATION.name, **{semconv.BLOCKING: True}) == 2
-    assert telemetry.total(semconv.DURATION.name, **{semconv.BLOCKING: False}) == 1
+    assert telemetry.total(definitions.DURATION.name, **{semconv.BLOCKING: True}) == 2
+    assert telemetry.total(definitions.DURATION.name, **{semconv.BLOCKING: False}) == 1
     for span in telemetry.spans:
         assert (span.end_time or 0) - (span.start_time or 0) > 0
 
@@ -188,7 +189,7 @@ def test_watch_cancelled_by_its_task(consul_agent: ConsulAgent, instrumented: Te
         client = aio.Consul(port=consul_agent.port)
         index, _ = await client.catalog.nodes()
         task = asyncio.ensure_future(client.catalog.nodes(index=index, wait="60s"))
-        while not instrumented.total(semconv.ACTIVE.name, **{semconv.BLOCKING: True}):  # noqa: ASYNC110
+        while not instrumented.total(definitions.ACTIVE.name, **{semconv.BLOCKING: True}):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         task.cancel()
         await asyncio.wait([task])
@@ -199,5 +200,5 @@ def test_watch_cancelled_by_its_task(consul_agent: ConsulAgent, instrumented: Te
     seen = attributes_of_blocking(instrumented)
     assert seen[semconv.OUTCOME] == Outcome.CANCELLED
     assert semconv.WAKEUP not in seen
-    assert instrumented.total(semconv.DURATION.name, **{semconv.OUTCOME: Outcome.CANCELLED}) == 1
-    assert instrumented.total(semconv.ACTIVE.name) == 0
+    assert instrumented.total(definitions.DURATION.name, **{semconv.OUTCOME: Outcome.CANCELLED}) == 1
+    assert instrumented.total(definitions.ACTIVE.name) == 0

@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 
 from otel_consul import semconv
+from otel_consul.metrics import definitions
 from otel_consul.semconv import Outcome
 from testbed.consul import ConsulAgent
 from tests.support.telemetry import Telemetry
@@ -84,7 +85,7 @@ def refused(span: Any, telemetry: Telemetry) -> None:
     assert span.status.status_code is StatusCode.ERROR
     for index in (semconv.RESPONSE_INDEX, semconv.RESPONSE_KNOWN_LEADER):
         assert index not in attributes  # Consul sends none with an error
-    assert telemetry.total(semconv.DURATION.name, **{semconv.ERROR_TYPE: attributes[semconv.ERROR_TYPE]}) == 1
+    assert telemetry.total(definitions.DURATION.name, **{semconv.ERROR_TYPE: attributes[semconv.ERROR_TYPE]}) == 1
 
 
 @pytest.mark.parametrize(

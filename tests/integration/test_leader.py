@@ -9,6 +9,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 
 from otel_consul import semconv
+from otel_consul.metrics import definitions
 from otel_consul.semconv import Outcome
 from testbed.consul import Cluster
 from tests.support.telemetry import Telemetry
@@ -45,7 +46,7 @@ def test_stopped_leader_makes_a_blocking_query_late(consul_cluster: Cluster, ins
     # All that is beyond wait and a sixteenth, and nothing else; the answer itself shows nothing of it.
     assert seconds > 12
     assert seen[semconv.LATE] == pytest.approx(seconds - 3 * 17 / 16, abs=0.1)
-    assert instrumented.total(semconv.LATE_TIME.name) == pytest.approx(seen[semconv.LATE])
+    assert instrumented.total(definitions.LATE_TIME.name) == pytest.approx(seen[semconv.LATE])
     assert {semconv.RESPONSE_KNOWN_LEADER, semconv.RESPONSE_LAST_CONTACT} & set(seen) == set()
 
 
@@ -79,8 +80,8 @@ def test_lost_quorum_holds_calls_seven_seconds(consul_cluster: Cluster, instrume
     assert seen[semconv.RESPONSE_KNOWN_LEADER] is False
     assert seen[semconv.RESPONSE_LAST_CONTACT] > 0
     # the first collection since: another would find it gone
-    assert instrumented.total(semconv.MAX_LAST_CONTACT.name) == pytest.approx(seen[semconv.RESPONSE_LAST_CONTACT])
-    assert instrumented.total(semconv.LEADERLESS_READS.name, **{semconv.OPERATION: "kv.get"}) == 1
+    assert instrumented.total(definitions.MAX_LAST_CONTACT.name) == pytest.approx(seen[semconv.RESPONSE_LAST_CONTACT])
+    assert instrumented.total(definitions.LEADERLESS_READS.name, **{semconv.OPERATION: "kv.get"}) == 1
 
     # registered with the agent, not with the cluster: 200, but only after the same seven seconds
     client.agent.service.register("lost")
@@ -101,5 +102,5 @@ def test_stale_follower_tells_its_last_contact(consul_cluster: Cluster, instrume
     told = [contact for contact in contacts if contact is not None]
     assert told
     assert all(0 < contact < 5 for contact in told)
-    assert instrumented.total(semconv.MAX_LAST_CONTACT.name) == max(told)
-    assert instrumented.total(semconv.LEADERLESS_READS.name) == 0
+    assert instrumented.total(definitions.MAX_LAST_CONTACT.name) == max(told)
+    assert instrumented.total(definitions.LEADERLESS_READS.name) == 0

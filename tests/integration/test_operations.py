@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from otel_consul import semconv
-from otel_consul.operation_table import ROWS
+from otel_consul.consul_api.endpoints import ROWS
+from otel_consul.metrics import definitions
 from otel_consul.semconv import Outcome
 from testbed import consul as testbed_consul
 from testbed.consul import ConsulAgent
@@ -74,9 +75,9 @@ def make_all(calls: tuple[Call, ...], agent: ConsulAgent, telemetry: Telemetry) 
             raised = error
         assert len(telemetry.spans) == 1, (call.operation, raised)
         check(telemetry, call, agent, raised)
-    assert telemetry.total(semconv.OPERATIONS.name) == telemetry.total(semconv.DURATION.name) == len(calls)
+    assert telemetry.total(definitions.OPERATIONS.name) == telemetry.total(definitions.DURATION.name) == len(calls)
     counted = Counter[str]()
-    for point, value in telemetry.points(semconv.DURATION.name):
+    for point, value in telemetry.points(definitions.DURATION.name):
         counted[point[semconv.OPERATION]] += value
     assert counted == Counter(call.operation for call in calls)
 

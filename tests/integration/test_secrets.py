@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from otel_consul import ConsulInstrumentor, semconv
-from otel_consul.operation_table import ROWS
+from otel_consul.consul_api.endpoints import ROWS
 from testbed.otlp_receiver import OtlpReceiver
 from testbed.stub_agent import StubAgent, backlog_full_port, refused_port
 from tests.clients.drivers import Driver, available
@@ -172,13 +172,14 @@ def test_log_of_a_broken_hook_quotes_no_exception_of_the_call(driver: Driver, ho
 def test_log_of_our_own_fault_quotes_no_exception_of_the_call(
     driver: Driver, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from otel_consul import guard, outcome
+    from otel_consul import guard
+    from otel_consul.transports import failures
 
     def faulty(*_: Any) -> Any:
         raise KeyError("ours")
 
     monkeypatch.setattr(guard, "strict", False)
-    monkeypatch.setattr(outcome, "of_exception", faulty)
+    monkeypatch.setattr(failures, "of_exception", faulty)
     exported.instrument()
     client = driver.make(refused_port(), token=TOKEN)
 

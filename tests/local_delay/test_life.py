@@ -24,8 +24,8 @@ consul = pytest.importorskip("consul")
 def local_delay() -> LocalDelay:
     recorder = ConsulInstrumentor()._recorder
     assert recorder is not None
-    assert recorder.local_delay is not None
-    return recorder.local_delay
+    assert recorder.shared.local_delay is not None
+    return recorder.shared.local_delay
 
 
 async def get(port: int, key: str = "a") -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from otel_consul import semconv
+from otel_consul.metrics import definitions
 from testbed.stub_agent import StubAgent
 from tests.support.telemetry import Telemetry
 
@@ -44,10 +45,10 @@ def seen(telemetry: Telemetry) -> dict[str, Any]:
     """What this process would export."""
     return {
         "spans": [(span.name, dict(span.attributes or {}).get(semconv.CLIENT_FORKED)) for span in telemetry.spans],
-        "started": telemetry.total(semconv.OPERATIONS.name),
-        "active": telemetry.total(semconv.ACTIVE.name),
-        "oldest": telemetry.total(semconv.OLDEST_AGE.name),
-        "phases": telemetry.total(semconv.PHASE_TIME.name),
+        "started": telemetry.total(definitions.OPERATIONS.name),
+        "active": telemetry.total(definitions.ACTIVE.name),
+        "oldest": telemetry.total(definitions.OLDEST_AGE.name),
+        "phases": telemetry.total(definitions.PHASE_TIME.name),
     }
 
 

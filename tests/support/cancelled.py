@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from otel_consul import deadlines
+from otel_consul.deadlines import cancellation
 from otel_consul.semconv import CancelReason
 
 SOON = 0.01
@@ -29,7 +29,7 @@ class Call:
         try:
             await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError as exc:
-            self.reasons.append(deadlines.reason(exc))
+            self.reasons.append(cancellation.reason(exc))
             raise
 
 

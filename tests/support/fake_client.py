@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 from opentelemetry.trace import Tracer
 
-from otel_consul import scopes
-from otel_consul.metrics import Instruments
-from otel_consul.recorder import Recorder
-from otel_consul.seam import Client, Seam
+from otel_consul.call.recorder import Recorder
+from otel_consul.call.shared import Shared
+from otel_consul.clients.client import Client
+from otel_consul.clients.seam import Seam
+from otel_consul.deadlines import timeouts
+from otel_consul.metrics.instruments import Instruments
 from otel_consul.settings import Settings
 from tests.support.telemetry import Telemetry
 
@@ -84,14 +86,14 @@ def observed(telemetry: Telemetry, tracer: Tracer | None = None, **settings: Any
     owner = type("Consul", (), {"__module__": "fake"})
     instruments = Instruments(telemetry.meter_provider.get_meter("otel_consul"))
     tracer = tracer or telemetry.tracer_provider.get_tracer("otel_consul")
-    recorder = Recorder(Settings.build(settings, {}), tracer, instruments, old_names=False)
-    instruments.totals = recorder.totals
-    seam = Seam(CLIENT, recorder.door(CLIENT), recorder.kind_of)
-    scopes.apply()
+    recorder = Recorder(Shared(Settings.build(settings, {}), tracer, instruments, old_names=False))
+    instruments.totals = recorder.shared.totals
+    seam = Seam(CLIENT, recorder.observer(CLIENT), recorder.transport_of)
+    timeouts.apply()
     seam.apply(owner)
     try:
         yield Observed(recorder, seam, owner)
     finally:
         seam.remove()
         recorder.stop()
-        scopes.remove()
+        timeouts.remove()

@@ -1,6 +1,7 @@
 """The client libraries: where each one's calls pass and how one call reads, one file a library.
 
-A file here holds one `CLIENT`. A new library is a new file; nothing else changes.
+`seam` is the way calls are seen, `proxy` what a client sees in its transport's place. Every other file holds one
+`CLIENT`: a new library is a new file, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
-from otel_consul.seam import Client
+from otel_consul.clients.client import Client
 
 
 def discover() -> tuple[Client, ...]:
     """Every `CLIENT` in this folder, by file name."""
     names = sorted(module.name for module in iter_modules(__path__))
-    return tuple(import_module(f"{__name__}.{name}").CLIENT for name in names)
+    modules = (import_module(f"{__name__}.{name}") for name in names)
+    return tuple(module.CLIENT for module in modules if hasattr(module, "CLIENT"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otel_consul.seam import Answer, Client, Reading
+from otel_consul.clients.client import Answer, Client, Reading
 
 
 def _read(http: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reading:

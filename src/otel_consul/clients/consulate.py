@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from otel_consul.operations import split_uri
-from otel_consul.seam import Answer, Client, Reading
+from otel_consul.clients.client import Answer, Client, Reading
+from otel_consul.consul_api.operations import split_uri
 
 
 def _read(http: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Reading:

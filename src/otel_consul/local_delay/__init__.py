@@ -32,10 +32,11 @@ seconds. Nothing while no call is open.
 from __future__ import annotations
 
 import asyncio
-import os
 import weakref
 from typing import Any, Protocol
 
+from otel_consul.background import forks
+from otel_consul.background.os_threads import get_ident
 from otel_consul.local_delay.callers import CallerClocks
 from otel_consul.local_delay.calls import Delay
 from otel_consul.local_delay.loops import LoopWatch
@@ -43,7 +44,6 @@ from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Job, Probe, Sleeper
 from otel_consul.local_delay.task_calls import TaskDelay
 from otel_consul.local_delay.thread_calls import ThreadDelay
-from otel_consul.os_threads import get_ident
 from otel_consul.phases import Clock
 
 __all__ = ["LocalDelay"]
@@ -55,9 +55,6 @@ class Background(Sleeper, Protocol):
     def add(self, job: Job) -> None: ...
     def remove(self, job: Job) -> None: ...
     def hurry(self) -> None: ...
-
-
-_live: weakref.WeakSet[LocalDelay] = weakref.WeakSet()
 
 
 class LocalDelay:
@@ -73,7 +70,7 @@ class LocalDelay:
         self._probe = Probe(background, self._watching, self._clocks)
         self._pauses.start()
         background.add(self._probe)
-        _live.add(self)
+        forks.follow(self)
 
     def call_started(self, clock: Clock, task: Any) -> None:
         """A call begins: one that its thread waits for, or one that `task` runs, here and now."""
@@ -121,12 +118,3 @@ class LocalDelay:
         """In a child process: the loops and what they ran are the parent's."""
         self._watches = {}
         self._probe.reset()
-
-
-def _forked() -> None:
-    for local_delay in list(_live):
-        local_delay.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Final
 
-from otel_consul.os_threads import get_native_id
+from otel_consul.background.os_threads import get_native_id
 
 AVAILABLE: Final = sys.platform == "linux"
 """Whether one thread can read another's clock, and ask for a thread that has ended without harm."""

@@ -19,9 +19,9 @@ from math import inf
 from time import perf_counter, thread_time
 from typing import Any, Final, NamedTuple
 
+from otel_consul.background.os_threads import get_ident
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
-from otel_consul.os_threads import get_ident
 
 PERIOD: Final = 0.025
 SLOW_PERIOD: Final = 0.1

@@ -13,7 +13,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, Final
 
-from otel_consul.os_threads import get_ident
+from otel_consul.background.os_threads import get_ident
 
 NOTABLE: Final = 0.001
 """Seconds from which on a single pause is remembered, to be subtracted from what others claim."""

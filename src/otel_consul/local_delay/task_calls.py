@@ -6,13 +6,13 @@ from time import perf_counter
 from typing import Any, Final
 
 from otel_consul import guard
+from otel_consul.background.os_threads import get_ident
 from otel_consul.local_delay import sockets
 from otel_consul.local_delay.calls import SHORT, Delay
 from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
 from otel_consul.local_delay.sockets import TICK
-from otel_consul.os_threads import get_ident
 from otel_consul.phases import Clock
 from otel_consul.semconv import Phase
 

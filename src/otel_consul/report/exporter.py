@@ -15,29 +15,18 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import get_tracer_provider
 
+from otel_consul.background import forks
 from otel_consul.report.aggregate import Aggregate
 from otel_consul.report.render import report
 
 FLUSH_MS: Final = 2000
 """How long a report asked for by signal waits for spans that have ended but were not exported yet."""
 
-_live: weakref.WeakSet[ReportExporter] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    """In a child process: the calls so far are the parent's, and so may be a held lock."""
-    for exporter in list(_live):
-        exporter.reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
 
 class ReportExporter(SpanExporter):
     """Prints a report on standard error at the end of the program, and on SIGUSR1 unless somebody handles that.
 
-    The end may be a SIGTERM: `otel_consul.shutdown` has the providers shut down then, unless somebody handles it.
+    The end may be a SIGTERM: `otel_consul.in_flight.process_end` has the providers shut down then, unless somebody handles it.
 
     It sees what the span processor gives it: what sampling leaves out, or a full queue drops, is not in its numbers.
     """
@@ -48,7 +37,11 @@ class ReportExporter(SpanExporter):
         self._shut_down = False
         self.reset()
         self._listening = _listen(self)
-        _live.add(self)
+        forks.follow(self)
+
+    def forked(self) -> None:
+        """Start anew in a child process: the calls so far are the parent's, and so may be a held lock."""
+        self.reset()
 
     def reset(self) -> None:
         """Start anew."""

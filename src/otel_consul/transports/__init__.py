@@ -1,6 +1,7 @@
 """The HTTP libraries below the clients: each one's time-outs, exceptions and signals, one file a library.
 
-A file here holds one `TRANSPORT` and imports its library never: what the program did not import is not its transport.
+A file or folder here holds one `TRANSPORT` and imports its library never: what the program did not import is not its
+transport. `limits` are time-outs in force, `signals` turns a library's own signals into phases, `failures` knows exceptions.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What would stop a call, whose cancellation ended it, and a word where nothing would."""

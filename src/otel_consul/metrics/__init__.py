@@ -1,0 +1,1 @@
+"""What is counted and added up, and the instruments that read it."""

@@ -1,0 +1,1 @@
+"""Who waits for a call, and where in the program it was made: file, line and function, never source text or values."""

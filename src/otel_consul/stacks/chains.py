@@ -1,0 +1,81 @@
+"""Chains of frames, outermost first: of a thread, of a task's awaits across nested coroutines, of a greenlet."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Iterator, Mapping
+from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from otel_consul.stacks import frames
+
+PROXY: Final = "otel_consul.clients.proxy"
+"""The module every call passes on its way to the transport."""
+
+
+class Frame(NamedTuple):
+    """One line of a stack."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.function}"
+
+
+Link: TypeAlias = tuple[str, Frame]
+"""The module a frame is of, and its line."""
+
+
+def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
+    """The chain of a task or greenlet; empty for None and whatever else, and where looking is not safe."""
+    if not frames.hold_still():
+        return []
+    if isinstance(waiting, asyncio.Future):
+        return list(_awaits(waiting.get_coro())) if hasattr(waiting, "get_coro") else []
+    if not hasattr(waiting, "gr_frame"):
+        return []
+    if suspended := frames.of_greenlet(waiting):
+        return _links(suspended)
+    # the greenlet runs: it is in whichever thread is in the middle of a call
+    for innermost in threads.values():
+        chain = of_thread(innermost)
+        if any(module == PROXY for module, _ in chain):
+            return chain
+    return []
+
+
+def of_thread(frame: FrameType | None) -> list[Link]:
+    """A thread's stack, outermost first, from its innermost `frame`."""
+    return [] if frame is None or not frames.hold_still() else _links(frames.stack(frame))
+
+
+def _awaits(awaited: Any) -> Iterator[Link]:
+    """The coroutines that wait for one another, outermost first."""
+    for _ in range(frames.DEEPEST):
+        line, inner = frames.of_coroutine(awaited) or (None, _wrapped(awaited))
+        if line is not None:
+            yield _link(*line)
+        if inner is None:
+            return
+        awaited = inner
+
+
+def _wrapped(awaited: Any) -> Any:
+    """The coroutine or generator inside an awaitable that does not show it, such as an async generator's `asend`."""
+    if awaited is None or isinstance(awaited, asyncio.Future):
+        return None
+    for inside in gc.get_referents(awaited):
+        if isinstance(inside, (CoroutineType, GeneratorType, AsyncGeneratorType)):
+            return inside
+    return None
+
+
+def _links(lines: list[frames.Line]) -> list[Link]:
+    return [_link(*line) for line in reversed(lines)]
+
+
+def _link(variables: dict[str, Any], code: CodeType, line: int | None) -> Link:
+    return str(variables.get("__name__")), Frame(code.co_filename, line or code.co_firstlineno, code.co_name)
