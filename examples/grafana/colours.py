@@ -16,7 +16,8 @@ PHASES = {
     "decode": "#FFB357",
     "other": "#FFCB7D",
 }
-CAUSES = {"event_loop": "#FA6400", "gc": "#FADE2A", "gil": "#E02F44"}
+CAUSES = dict(zip(semconv.LOCAL_DELAYS, ("#FA6400", "#FADE2A", "#E02F44", "#B877D9", "#8F3BB8"), strict=False))
+"""In the order of the vocabulary, with two to spare."""
 STALLED = "/ stalled$/"
 """Legends, by regular expression, that are an alarm unless they are zero."""
 OUTCOMES = {
@@ -29,5 +30,5 @@ NEUTRAL = "#7B8494"
 """Of bars that accuse nobody."""
 NEUTRAL_SCHEME = "Viridis"
 
-if missing := set(semconv.PHASES) - set(PHASES):
-    raise LookupError(f"phases without a colour: {missing}")
+if missing := {*semconv.PHASES, *semconv.LOCAL_DELAYS} - {*PHASES, *CAUSES}:
+    raise LookupError(f"without a colour: {missing}")

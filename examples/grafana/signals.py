@@ -17,7 +17,7 @@ NETWORK_PHASES = (
 )
 OWN_PHASES = (semconv.Phase.POOL, semconv.Phase.DECODE, semconv.Phase.OTHER)
 
-FAILURES = f"{semconv.Outcome.ERROR}|{semconv.Outcome.TIMEOUT}|{semconv.Outcome.ABANDONED}"
+FAILURES = "|".join(semconv.Outcome.FAILURES)
 UNHAPPY = f"{FAILURES}|{semconv.Outcome.CANCELLED}"
 
 HUNG_SECONDS = 60.0

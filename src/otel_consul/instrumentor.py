@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Collection
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -90,8 +91,8 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 ", ".join(distribution for client in _clients for distribution in client.distributions),
             )
         for seam in self._seams:
-            wrapt.register_post_import_hook(_Applying(seam), seam.client.module)
-            wrapt.register_post_import_hook(_Expecting(seam), seam.client.name)
+            wrapt.register_post_import_hook(partial(_apply, seam), seam.client.module)
+            wrapt.register_post_import_hook(partial(_check, seam), seam.client.name)
 
     def _uninstrument(self, **kwargs: Any) -> None:
         for seam in self._seams:
@@ -109,32 +110,21 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         timeouts.remove()
 
 
-class _Applying:
-    """Applies a seam when its library is imported. A hook cannot be taken back, so it must know when it is off."""
-
-    def __init__(self, seam: Seam) -> None:
-        self._seam: Seam = seam
-
-    def __call__(self, module: Any) -> None:
-        seam = self._seam
-        if seam.removed:
-            return
-        try:
-            seam.apply(getattr(module, seam.client.owner, None))
-        except Exception as exc:  # noqa: BLE001
-            _say_unknown(seam.client, f"{type(exc).__name__}: {exc}")
+def _apply(seam: Seam, module: Any) -> None:
+    """The library has been imported. A hook cannot be taken back, so it may come after the seam was removed."""
+    if seam.removed:
+        return
+    try:
+        seam.apply(getattr(module, seam.client.owner, None))
+    except Exception as exc:  # noqa: BLE001
+        _say_unknown(seam.client, f"{type(exc).__name__}: {exc}")
 
 
-class _Expecting:
-    """Tells when a library has been imported without the module its calls should pass."""
-
-    def __init__(self, seam: Seam) -> None:
-        self._seam: Seam = seam
-
-    def __call__(self, package: Any) -> None:
-        client = self._seam.client
-        if not self._seam.removed and getattr(package, "__file__", None) and not _found(client.module):
-            _say_unknown(client, f"it has no {client.module}")
+def _check(seam: Seam, package: Any) -> None:
+    """Tell when a library has been imported without the module its calls should pass."""
+    client = seam.client
+    if not seam.removed and getattr(package, "__file__", None) and not _found(client.module):
+        _say_unknown(client, f"it has no {client.module}")
 
 
 def _say_unknown(client: Client, what: str) -> None:

@@ -106,6 +106,9 @@ class Outcome:
     CANCELLED: Final = "cancelled"
     ABANDONED: Final = "abandoned"
 
+    FAILURES: Final = (ERROR, TIMEOUT, ABANDONED)
+    """Those that are somebody's fault: the span's status is an error."""
+
 
 class Deadline:
     """What stops a call when the other side goes silent (`consul.deadline`)."""

@@ -17,7 +17,7 @@ import pytest
 import otel_consul
 from otel_consul import OpenCall
 from otel_consul.in_flight import dump as profile
-from otel_consul.stacks.chains import Frame
+from otel_consul.stacks.walk import Frame
 from testbed.stub_agent import StubAgent
 from tests.support.stalls import eventually
 from tests.support.telemetry import Telemetry

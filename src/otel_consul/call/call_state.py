@@ -11,7 +11,7 @@ from opentelemetry.trace import INVALID_SPAN, Span
 from otel_consul import hooks
 from otel_consul.call.call_types import CallType, LimitedCallType
 from otel_consul.call.shared import Shared
-from otel_consul.clients.proxy import Sender
+from otel_consul.clients.seam import Sender
 from otel_consul.consul_api.request import Query, hold
 from otel_consul.metrics.series import Series
 from otel_consul.phases import Clock

@@ -18,7 +18,7 @@ from otel_consul.background.os_threads import get_ident
 from otel_consul.call.call_state import CallState
 from otel_consul.call.call_types import LimitedCallType
 from otel_consul.call.end import finish, finish_abandoned
-from otel_consul.clients.proxy import wraps
+from otel_consul.clients.seam import wraps
 from otel_consul.deadlines import cancellation
 from otel_consul.phases import CURRENT, Clock
 from otel_consul.semconv import Deadline, Phase

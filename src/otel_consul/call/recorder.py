@@ -24,7 +24,7 @@ from otel_consul.call.observed_call import ObservedCall
 from otel_consul.call.results import later, lazily, watch, with_callback
 from otel_consul.call.shared import Shared
 from otel_consul.clients.client import Client
-from otel_consul.clients.proxy import Observe, Sender
+from otel_consul.clients.seam import Observe, Sender
 from otel_consul.consul_api.operations import lookup
 from otel_consul.consul_api.request import blocking, read
 from otel_consul.phases import CURRENT

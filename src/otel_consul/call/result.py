@@ -24,7 +24,7 @@ class Result(NamedTuple):
 
 
 WENT_WELL: Final = Result(Outcome.OK)
-FAILURES: Final = frozenset({Outcome.ERROR, Outcome.TIMEOUT, Outcome.ABANDONED})
+FAILURES: Final = frozenset(Outcome.FAILURES)
 
 
 def of_exception(exc: BaseException, limits: Limits, phase: int, elapsed: float) -> Result:

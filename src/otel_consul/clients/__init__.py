@@ -1,7 +1,7 @@
 """The client libraries: where each one's calls pass and how one call reads, one file a library.
 
-`seam` is the way calls are seen, `proxy` what a client sees in its transport's place. Every other file holds one
-`CLIENT`: a new library is a new file, and nothing else changes.
+`seam` is the place they all pass. Every other file holds one `CLIENT`: a new library is a new file, and nothing else
+changes.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Final
 
 from otel_consul.stacks import call_site
 from otel_consul.stacks.call_site import CallSite
-from otel_consul.stacks.chains import Frame
+from otel_consul.stacks.walk import Frame
 
 _logger: Final = logging.getLogger("otel_consul")
 _MOST: Final = 1000

@@ -11,8 +11,8 @@ from typing import Final, TextIO
 from otel_consul import semconv
 from otel_consul.in_flight.registry import Call, Registry
 from otel_consul.stacks import waiters
-from otel_consul.stacks.chains import Frame
 from otel_consul.stacks.frames import of_threads
+from otel_consul.stacks.walk import Frame
 
 WIDTH: Final = 100
 """Columns a dump keeps to."""

@@ -1,9 +1,13 @@
-"""Every metric this package can emit: names, units, attributes and boundaries."""
+"""Every metric this package can emit: names, units, attributes, boundaries, and what each one reads of the totals."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from opentelemetry.metrics import Observation
+
+from otel_consul.metrics.totals import Totals
 from otel_consul.semconv import (
     BLOCKING,
     DEADLINE,
@@ -25,6 +29,8 @@ class Metric(NamedTuple):
     unit: str
     attributes: tuple[str, ...]
     description: str
+    read: Callable[[Totals], Iterator[Observation]] | None = None
+    """What an observable instrument reports at each collection."""
 
 
 DURATION: Final = Metric(
@@ -40,6 +46,7 @@ PHASE_TIME: Final = Metric(
     "s",
     (OPERATION, PHASE, BLOCKING, SERVER_ADDRESS, SERVER_PORT),
     "Time finished calls spent in each phase.",
+    Totals.phase_time,
 )
 LOCAL_DELAY_TIME: Final = Metric(
     "consul.client.local_delay.time",
@@ -47,6 +54,7 @@ LOCAL_DELAY_TIME: Final = Metric(
     "s",
     (OPERATION, LOCAL_DELAY_CAUSE),
     "Time calls lost inside this process: event loop, garbage collector, GIL. Overlaps the phases.",
+    Totals.local_delay_time,
 )
 OPERATIONS: Final = Metric(
     "consul.client.operations",
@@ -54,6 +62,7 @@ OPERATIONS: Final = Metric(
     "{operation}",
     (OPERATION, DEADLINE, BLOCKING),
     "Consul API calls started, by what would stop them if the other side went silent.",
+    Totals.operations,
 )
 ACTIVE: Final = Metric(
     "consul.client.active_operations",
@@ -61,6 +70,7 @@ ACTIVE: Final = Metric(
     "{operation}",
     (OPERATION, BLOCKING, SERVER_ADDRESS, SERVER_PORT),
     "Consul API calls open now.",
+    Totals.active,
 )
 OLDEST_AGE: Final = Metric(
     "consul.client.oldest_active_operation.age",
@@ -68,6 +78,7 @@ OLDEST_AGE: Final = Metric(
     "s",
     (OPERATION, BLOCKING),
     "Age of the oldest open call.",
+    Totals.oldest_age,
 )
 STALLED: Final = Metric(
     "consul.client.stalled_operations",
@@ -75,6 +86,7 @@ STALLED: Final = Metric(
     "{operation}",
     (OPERATION, BLOCKING),
     "Open calls older than the stall threshold.",
+    Totals.stalled,
 )
 RETRIES: Final = Metric(
     "consul.client.retries",
@@ -82,6 +94,7 @@ RETRIES: Final = Metric(
     "{retry}",
     (OPERATION,),
     "Retries and redirects below the API call.",
+    Totals.retries,
 )
 LATE_TIME: Final = Metric(
     "consul.client.late.time",
@@ -89,6 +102,7 @@ LATE_TIME: Final = Metric(
     "s",
     (OPERATION,),
     "Time blocking queries took beyond the longest hold Consul allows itself: surely delay.",
+    Totals.late_time,
 )
 LEADERLESS_READS: Final = Metric(
     "consul.client.leaderless_reads",
@@ -96,6 +110,7 @@ LEADERLESS_READS: Final = Metric(
     "{read}",
     (OPERATION,),
     "Reads answered by a server that knew no leader.",
+    Totals.leaderless_reads,
 )
 MAX_LAST_CONTACT: Final = Metric(
     "consul.client.max_last_contact",
@@ -103,6 +118,7 @@ MAX_LAST_CONTACT: Final = Metric(
     "s",
     (OPERATION,),
     "Greatest time since the answering server heard from its leader, since the last collection.",
+    Totals.max_last_contact,
 )
 CONNECTIONS_OPENED: Final = Metric(
     "consul.client.connections.opened",
@@ -110,6 +126,7 @@ CONNECTIONS_OPENED: Final = Metric(
     "{connection}",
     (SERVER_ADDRESS, SERVER_PORT),
     "Connections opened for Consul API calls.",
+    Totals.connections_opened,
 )
 
 METRICS: Final[tuple[Metric, ...]] = (

@@ -10,7 +10,6 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otel_consul import guard
 from otel_consul.metrics import definitions
-from otel_consul.metrics.definitions import Metric
 from otel_consul.metrics.totals import Totals
 
 
@@ -19,9 +18,11 @@ class Instruments:
 
     def __init__(self, meter: Meter) -> None:
         self.totals: Totals | None = None
-        for metric, read in _READERS.items():
-            create = getattr(meter, f"create_{metric.instrument}")
-            create(metric.name, callbacks=[self._callback(read)], unit=metric.unit, description=metric.description)
+        for metric in definitions.METRICS:
+            if metric.read is not None:
+                create = getattr(meter, f"create_{metric.instrument}")
+                callbacks = [self._callback(metric.read)]
+                create(metric.name, callbacks=callbacks, unit=metric.unit, description=metric.description)
         self.duration: Histogram = meter.create_histogram(
             definitions.DURATION.name,
             unit=definitions.DURATION.unit,
@@ -45,20 +46,6 @@ class Instruments:
 
         return callback
 
-
-_READERS: Final[dict[Metric, Callable[[Totals], Iterator[Observation]]]] = {
-    definitions.PHASE_TIME: Totals.phase_time,
-    definitions.LOCAL_DELAY_TIME: Totals.local_delay_time,
-    definitions.OPERATIONS: Totals.operations,
-    definitions.ACTIVE: Totals.active,
-    definitions.OLDEST_AGE: Totals.oldest_age,
-    definitions.STALLED: Totals.stalled,
-    definitions.RETRIES: Totals.retries,
-    definitions.LATE_TIME: Totals.late_time,
-    definitions.LEADERLESS_READS: Totals.leaderless_reads,
-    definitions.MAX_LAST_CONTACT: Totals.max_last_contact,
-    definitions.CONNECTIONS_OPENED: Totals.connections_opened,
-}
 
 _known: weakref.WeakKeyDictionary[Any, Instruments] = weakref.WeakKeyDictionary()
 _of_global: Final[list[Instruments]] = []

@@ -21,7 +21,6 @@ ALIKE: Final = 0.02
 """The slowest calls get a bar of their own where a share is further than this from that of all calls."""
 CALLS_WIDTH: Final = 32
 """Of the name and the number of calls."""
-BAD: Final = frozenset({Outcome.ERROR, Outcome.TIMEOUT, Outcome.ABANDONED})
 ANSWERED: Final = frozenset({Outcome.OK, Outcome.NOT_FOUND})
 """Outcomes of blocking queries that go without saying: how they were woken says more."""
 
@@ -98,7 +97,7 @@ def _outcomes(operation: Operation) -> Text:
     for outcome, (one, several) in OUTCOME_WORDS.items():
         number = operation.outcomes[outcome]
         if number and not (operation.wakeups and outcome in ANSWERED):
-            parts.append(Text(count(number, one, several), "bold red" if outcome in BAD else ""))
+            parts.append(Text(count(number, one, several), "bold red" if outcome in Outcome.FAILURES else ""))
     line = Text(" · ", "dim").join(parts)
     if operation.errors:
         kinds = ", ".join(f"{kind} {number:,}" for kind, number in operation.errors.most_common(3))

@@ -6,7 +6,7 @@ import sys
 from types import CodeType, FrameType
 from typing import Any, Final, TypeAlias
 
-from otel_consul.stacks.chains import Frame
+from otel_consul.stacks.walk import Frame
 
 CallSite: TypeAlias = tuple[CodeType, int]
 """A line of the program, as cheap to note as can be: a code object and the position in it."""

@@ -18,7 +18,7 @@ from weakref import ref
 from otel_consul.background.os_threads import get_ident, running_greenlet
 from otel_consul.stacks import call_site
 from otel_consul.stacks.call_site import CallSite, is_library
-from otel_consul.stacks.chains import PROXY, Frame, Link, of_thread, of_waiter
+from otel_consul.stacks.walk import SEAM, Frame, Link, of_thread, of_waiter
 
 Waiter: TypeAlias = "int | Callable[[], Any]"
 """A thread's number, or a weak reference to a task or greenlet."""
@@ -106,7 +106,7 @@ def _callers(chain: list[Link]) -> list[Link]:
     end = len(chain)
     for index in range(len(chain) - 1, -1, -1):
         module, frame = chain[index]
-        if module == PROXY or (module == _RESULTS and frame.function == _AWAITED):
+        if module == SEAM or (module == _RESULTS and frame.function == _AWAITED):
             end = index  # all that is further in is the transport, a user's own too
             break
     chain = [link for link in chain[:end] if link[0].partition(".")[0] not in _CLIENTS]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Iterable
-from functools import wraps
+from collections.abc import Callable
+from functools import partial, wraps
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
@@ -55,7 +55,7 @@ class Signals:
             return
         self._switch = Switch()
         for module in dict.fromkeys(wrap.module for wrap in self._wraps):
-            wrapt.register_post_import_hook(_Applying(self, self._switch), module)
+            wrapt.register_post_import_hook(partial(self.apply, self._switch), module)
 
     def unwatch(self) -> None:
         """Put back what was there, unless a stranger has wrapped it since: then our wrapper stays and does nothing."""
@@ -72,11 +72,13 @@ class Signals:
             else:
                 setattr(owner, name, original)
 
-    def apply(self, module: Any, switch: Switch) -> None:
+    def apply(self, switch: Switch, module: Any) -> None:
         """Wrap the functions of `module`. A hook cannot be taken back, so it may come after `unwatch`."""
         if not switch.on:
             return
-        for wrap in self._of(module.__name__):
+        for wrap in self._wraps:
+            if wrap.module != module.__name__:
+                continue
             path, _, name = wrap.name.rpartition(".")
             try:
                 owner = attrgetter(path)(module) if path else module
@@ -95,20 +97,6 @@ class Signals:
                         wrap.name,
                         exc,
                     )
-
-    def _of(self, module: str) -> Iterable[Wrap]:
-        return (wrap for wrap in self._wraps if wrap.module == module)
-
-
-class _Applying:
-    """The hook of one `watch` on one module."""
-
-    def __init__(self, signals: Signals, switch: Switch) -> None:
-        self._signals = signals
-        self._switch = switch
-
-    def __call__(self, module: Any) -> None:
-        self._signals.apply(module, self._switch)
 
 
 def _inherited(owner: type, name: str) -> Callable[..., Any]:

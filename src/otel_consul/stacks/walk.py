@@ -1,4 +1,4 @@
-"""Chains of frames, outermost first: of a thread, of a task's awaits across nested coroutines, of a greenlet."""
+"""Walks the frames of a thread, the awaits of a task across nested coroutines, the frames of a greenlet: outermost first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from otel_consul.stacks import frames
 
-PROXY: Final = "otel_consul.clients.proxy"
+SEAM: Final = "otel_consul.clients.seam"
 """The module every call passes on its way to the transport."""
 
 
@@ -42,7 +42,7 @@ def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
     # the greenlet runs: it is in whichever thread is in the middle of a call
     for innermost in threads.values():
         chain = of_thread(innermost)
-        if any(module == PROXY for module, _ in chain):
+        if any(module == SEAM for module, _ in chain):
             return chain
     return []
 
