@@ -1,4 +1,4 @@
-"""No fault of ours reaches the caller.
+"""Keeps faults of this package from reaching the caller.
 
 Every piece of our code that runs inside somebody's call ends in ``except Exception: fault("where")``. The fault is
 logged once per place, with its traceback and a calm sentence, and swallowed. The project's own tests set `strict`,

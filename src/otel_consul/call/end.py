@@ -9,9 +9,8 @@ from typing import Any, Final
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from otel_consul import guard, hooks, semconv
-from otel_consul.call import result as results
 from otel_consul.call.call_state import CallState
-from otel_consul.call.result import FAILURES, WENT_WELL, Result
+from otel_consul.call.result import FAILURES, WENT_WELL, Result, of_abandoned, of_answer, of_exception
 from otel_consul.call.shared import ENDED
 from otel_consul.consul_api import response
 from otel_consul.metrics.totals import LONG
@@ -59,7 +58,7 @@ def finish(call: CallState, exc: BaseException | None) -> None:  # noqa: PLR0912
                 if found:
                     leaderless, contact = response.describe(found, attributes)
             if exc is None and (status != OK_STATUS or not operation.read):
-                result = results.of_answer(operation, OK_STATUS if status is None else status, body)
+                result = of_answer(operation, OK_STATUS if status is None else status, body)
         except Exception:  # noqa: BLE001 -- the rest of what is known is still worth exporting
             guard.fault("reading an answer")
     if call_type.blocking:
@@ -67,7 +66,7 @@ def finish(call: CallState, exc: BaseException | None) -> None:  # noqa: PLR0912
     if exc is not None:
         call.raised = True
         try:
-            result = results.of_exception(exc, call.limits, phase, elapsed)
+            result = of_exception(exc, call.limits, phase, elapsed)
         except Exception:  # noqa: BLE001
             guard.fault("ending a failed call")
             result = Result(Outcome.ERROR, qualified_name(type(exc)))
@@ -82,7 +81,7 @@ def finish_abandoned(call: CallState, elapsed: float, description: str) -> None:
         call.delay = None
     attributes: dict[str, Any] = {}
     late = _hold(call, {}, elapsed, attributes) if call.type.blocking else 0.0
-    result = results.of_abandoned(description, phase, elapsed)
+    result = of_abandoned(description, phase, elapsed)
     _record(call, result, attributes, elapsed, False, None, late)
 
 

@@ -20,8 +20,8 @@ from opentelemetry.context import get_current
 from otel_consul import guard, hooks, semconv
 from otel_consul.background.forks import Generation
 from otel_consul.call.call_types import CallTypes
+from otel_consul.call.deferred import later, lazily, watch, with_callback
 from otel_consul.call.observed_call import ObservedCall
-from otel_consul.call.results import later, lazily, watch, with_callback
 from otel_consul.call.shared import Shared
 from otel_consul.clients.client import Client
 from otel_consul.clients.seam import Observe, Sender

@@ -1,4 +1,4 @@
-"""(method, path) -> operation: the low-cardinality name of one Consul API call, by the table in `operation_table`.
+"""(method, path) -> operation: the low-cardinality name of one Consul API call, by the table in `endpoints`.
 
 Everything is worked out at import; a lookup is two or three dictionary reads, no regular expression and no cache that
 could grow. Identifiers are never split: keys, service ids, check ids and query names may hold ``/``, ``?`` and ``%``.

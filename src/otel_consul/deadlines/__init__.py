@@ -1,1 +1,1 @@
-"""What would stop a call, whose cancellation ended it, and a word where nothing would."""
+"""What would stop a call, who cancelled it, and what is said where nothing would stop it."""

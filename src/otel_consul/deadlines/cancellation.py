@@ -1,4 +1,4 @@
-"""Whose cancellation was it? asyncio tells a coroutine that it is cancelled, not why.
+"""Who cancelled a call: a deadline or its caller. asyncio tells a coroutine that it is cancelled, not why.
 
 What `timeouts` has noted proves:
 

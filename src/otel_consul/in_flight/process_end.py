@@ -1,4 +1,4 @@
-"""When the process ends, calls are still open: they end as `abandoned`, while their spans can still be exported.
+"""Ends the calls that are open when the process ends as `abandoned`, while their spans can still be exported.
 
 The SDK shuts down in an exit hook of its own, and hooks run in the opposite order of their registration. A provider
 may be made after the plugin is switched on, so the plugin's hook is registered anew when the first span is recorded, and

@@ -1,4 +1,4 @@
-"""A second opinion: could another thread of this process run meanwhile?
+"""Whether another thread of this process could run meanwhile: what tells a blocked thread from one that was kept out.
 
 While event loops with open calls are watched, the package's background thread wakes up every few milliseconds and notes by
 how much it was late. It needs what every thread needs, the GIL and a processor. So a thread that stood still for half

@@ -1,4 +1,4 @@
-"""What the kernel knows: how long an answer has been lying in the socket, ready to be read.
+"""How long an answer has been lying in the socket, ready to be read: the kernel knows.
 
 Linux keeps, for each TCP connection, when data last came in and went out (`TCP_INFO`). Asked at the moment an answer
 is read, this is proof: so long the answer was here and this process did not get to it. It can only be too small (more

@@ -23,7 +23,7 @@ from otel_consul.stacks.walk import SEAM, Frame, Link, of_thread, of_waiter
 Waiter: TypeAlias = "int | Callable[[], Any]"
 """A thread's number, or a weak reference to a task or greenlet."""
 _CLIENTS: Final = frozenset({"consul", "consulate"})
-_RESULTS: Final = "otel_consul.call.results"
+_DEFERRED: Final = "otel_consul.call.deferred"
 _AWAITED: Final = "_awaited"
 _WAITING: Final = frozenset({"selectors", "asyncio.base_events", "asyncio.runners", "asyncio.windows_events"})
 
@@ -106,7 +106,7 @@ def _callers(chain: list[Link]) -> list[Link]:
     end = len(chain)
     for index in range(len(chain) - 1, -1, -1):
         module, frame = chain[index]
-        if module == SEAM or (module == _RESULTS and frame.function == _AWAITED):
+        if module == SEAM or (module == _DEFERRED and frame.function == _AWAITED):
             end = index  # all that is further in is the transport, a user's own too
             break
     chain = [link for link in chain[:end] if link[0].partition(".")[0] not in _CLIENTS]

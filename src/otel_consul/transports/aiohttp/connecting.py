@@ -1,4 +1,4 @@
-"""The part of aiohttp's signals in which a connection is found or made; see `signals`."""
+"""How aiohttp finds or makes a connection, as phase marks; see `signals` for the order."""
 
 from __future__ import annotations
 

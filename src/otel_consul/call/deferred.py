@@ -1,4 +1,4 @@
-"""The ways a call gives its value: at once, from a coroutine when it is awaited, or from a future at work already.
+"""Values that come later: from a coroutine when it is awaited, from a future that is at work already, by a callback.
 
 What the caller gets is what the transport gave, raised or returned; only a coroutine is replaced, by one that gives the
 same when it is awaited.
