@@ -17,7 +17,7 @@ from importlib.util import find_spec, module_from_spec
 from types import BuiltinFunctionType
 from typing import Any, Final
 
-_NAMES: Final = ("allocate_lock", "get_ident", "get_native_id", "start_new_thread")
+_NAMES: Final = ("allocate_lock", "get_ident", "start_new_thread")
 _SCHEDULERS: Final = ("gevent.monkey", "eventlet.patcher")
 
 
@@ -42,8 +42,8 @@ allocate_lock: Final[Callable[[], _thread.LockType]] = _module.allocate_lock
 """Makes a lock that threads wait for, and greenlets do not give way for."""
 get_ident: Final[Callable[[], int]] = _module.get_ident
 """The number of the running thread; that of the hub's, in a greenlet."""
-get_native_id: Final[Callable[[], int]] = _module.get_native_id
-"""The kernel's number of the running thread."""
+get_native_id: Final[Callable[[], int | None]] = getattr(_module, "get_native_id", lambda: None)
+"""The kernel's number of the running thread; None where that is not known."""
 _start_new_thread: Final[Callable[..., int]] = _module.start_new_thread
 
 

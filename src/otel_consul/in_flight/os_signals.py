@@ -102,5 +102,5 @@ def _forked() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork") and hasattr(signal, "pthread_sigmask"):
     os.register_at_fork(before=_forking, after_in_child=_forked, after_in_parent=_forked)

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Final
 
 from otel_consul.background.os_threads import get_native_id
 
-AVAILABLE: Final = sys.platform == "linux"
+AVAILABLE: Final = sys.platform == "linux" and hasattr(time, "clock_gettime") and hasattr(time, "thread_time")
 """Whether one thread can read another's clock, and ask for a thread that has ended without harm."""
+thread_time: Final[Callable[[], float]] = getattr(time, "thread_time", time.perf_counter)
+"""Seconds of processor time the running thread has had. Where that is not known, as if it had always had one: then nothing
+is blamed on its having had none."""
 _MOST: Final = 256
 """Threads whose clocks are kept: a wake-up of the background thread must stay short."""
 _SCHEDULED: Final = 6
@@ -27,12 +31,12 @@ class CallerClocks:
     def __init__(self) -> None:
         self.latest: dict[int, float] = {}
         """By the thread's number, seconds."""
-        self._native: dict[int, int] = {}
+        self._native: dict[int, int | None] = {}
         """The kernel's numbers of the same threads."""
 
     def read(self, ident: int) -> float:
         """The running thread's clock, where no reading was found in `latest`; there will be one for the next call."""
-        seconds = time.thread_time()
+        seconds = thread_time()
         if AVAILABLE and len(self.latest) < _MOST:
             self._native[ident] = get_native_id()
             self.latest[ident] = seconds

@@ -37,6 +37,8 @@ class Delay:
     gil: float = 0.0
     _sock: Any = None
     """Where the answer comes in, while it is awaited."""
+    _sent: float = 0.0
+    """When the request had been sent."""
     _head: float = 0.0
     """When the head of the last answer had come."""
     _sure: bool = False
@@ -56,6 +58,7 @@ class Delay:
 
     def connected(self, clock: Clock, sock: Any) -> None:
         """A connection is made, or its TLS is."""
+        self._sent = 0.0
         now = perf_counter()
         if now - clock.last > SHORT:
             self._arrived(clock, sock, clock.last, now)
@@ -64,7 +67,7 @@ class Delay:
         """The request is sent; `sock` is where the answer will come in."""
         self._sock = sock
         self._head = 0.0
-        now = perf_counter()
+        self._sent = now = perf_counter()
         if now - clock.last > SHORT:
             ago = sockets.since_sent(sock)
             if ago and ago + TICK >= now - clock.last:
@@ -110,9 +113,13 @@ class Delay:
     def _lost(self, clock: Clock, start: float, now: float) -> None:
         """From `start` to now the call could have gone on, and did not."""
 
+    def _sent_ago(self, now: float) -> float:
+        """Seconds since the request went out; 0 if it has not."""
+        return now - self._sent if self._sent else 0.0
+
     def _arrived(self, clock: Clock, sock: Any, start: float, now: float) -> None:
         """A wait for the network from `start` is over: how long had it been, in truth?"""
-        ago = sockets.since_received(sock)
+        ago = sockets.since_received(sock, self._sent_ago(now))
         if ago:
             self._sure = self._sure or ago > TICK
             self._lost(clock, max(start, now - ago), now)

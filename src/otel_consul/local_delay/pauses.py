@@ -33,11 +33,12 @@ class Pauses:
 
     def start(self) -> None:
         """Count from now on."""
-        gc.callbacks.append(self._callback)
+        if hasattr(gc, "callbacks"):  # PyPy has none
+            gc.callbacks.append(self._callback)
 
     def stop(self) -> None:
         """Count no more."""
-        with suppress(ValueError):  # somebody has emptied the list
+        with suppress(ValueError, AttributeError):  # somebody has emptied the list, or there is none
             gc.callbacks.remove(self._callback)
 
     def until(self, now: float) -> float:

@@ -41,6 +41,7 @@ class TaskDelay(Delay):
 
     def connected(self, clock: Clock, sock: Any) -> None:
         """As every call's; but the loop may have been busy before it even began to connect, as uvloop does later."""
+        self._sent = 0.0
         now = perf_counter()
         if now - clock.last > SHORT:
             ago = sockets.since_received(sock)
@@ -57,7 +58,7 @@ class TaskDelay(Delay):
         elif sock is not None:
             now = perf_counter()
             if now - self._head > SHORT:
-                ago = sockets.since_received(sock)
+                ago = sockets.since_received(sock, self._sent_ago(now))
                 start = self._head if ago is None else max(self._head, now - ago)
                 self._loop_was_busy(clock, start, now, size * _OWN_PER_BYTE)
 
@@ -75,7 +76,7 @@ class TaskDelay(Delay):
             self._loop_was_busy(clock, clock.started, end)
 
     def _arrived(self, clock: Clock, sock: Any, start: float, now: float) -> None:
-        if sockets.since_received(sock) is None:
+        if sockets.since_received(sock, self._sent_ago(now)) is None:
             self._loop_was_busy(clock, start, now)
         else:
             super()._arrived(clock, sock, start, now)

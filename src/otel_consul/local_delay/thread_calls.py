@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from time import perf_counter, thread_time
+from time import perf_counter
 from typing import Final
 
 from otel_consul import guard
 from otel_consul.background.os_threads import cooperative, get_ident
 from otel_consul.local_delay import sockets
+from otel_consul.local_delay.callers import thread_time
 from otel_consul.local_delay.calls import SHORT, Delay
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
@@ -40,8 +41,9 @@ class ThreadDelay(Delay):
         sock, self._sock = self._sock, None
         if sock is None or not self._head:
             return
-        wall = perf_counter() - self._head
-        ago = sockets.since_complete(sock) if wall > SHORT else 0.0
+        now = perf_counter()
+        wall = now - self._head
+        ago = sockets.since_complete(sock, self._sent_ago(now)) if wall > SHORT else 0.0
         if ago is not None:
             # Within a tick of everything having been here when the head was: then nothing was waited for.
             self._network = 0.0 if ago and ago + TICK >= wall else wall - ago

@@ -38,7 +38,7 @@ hold_still: Final[Callable[[], bool]] = getattr(sys, "_is_gil_enabled", lambda: 
 
 def of_threads() -> Mapping[int, FrameType]:
     """The innermost frame of every thread. Let go of it soon: frames keep what their functions work with."""
-    return _undisturbed(sys._current_frames)
+    return _undisturbed(getattr(sys, "_current_frames", dict))
 
 
 def stack(frame: FrameType) -> list[Line]:
