@@ -19,8 +19,16 @@ _UNKNOWN_ERROR: Final = "_OTHER"
 
 def socket_of(connection: Any) -> Any:
     """The socket below a connection of aiohttp's, if it has one."""
-    transport = getattr(connection, "transport", None)
-    return None if transport is None else transport.get_extra_info("socket")
+    return _extra_info(connection, "socket")
+
+
+def _extra_info(connection: Any, name: str) -> Any:
+    """What the transport of `connection` tells; None where there is none, or somebody's imitation of one that raises."""
+    try:
+        transport = connection.transport
+        return None if transport is None else transport.get_extra_info(name)
+    except Exception:  # noqa: BLE001
+        return None
 
 
 def connect(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
@@ -159,8 +167,7 @@ def protocol(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]
 
 
 def _note_peer(clock: Clock, connection: Any) -> None:
-    transport = getattr(connection, "transport", None)
-    peer = transport.get_extra_info("peername") if transport is not None else None
+    peer = _extra_info(connection, "peername")
     if isinstance(peer, tuple):
         clock.peer = peer[:2]
     elif isinstance(peer, str) and peer:
