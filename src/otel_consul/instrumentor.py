@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import wrapt
 from opentelemetry import metrics, trace
-from opentelemetry._logs import get_logger, get_logger_provider
+from opentelemetry._logs import NoOpLogger, get_logger, get_logger_provider
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from otel_consul import clients
+from otel_consul import clients, guard
 from otel_consul.call.recorder import Recorder
 from otel_consul.call.shared import Shared
 from otel_consul.clients.client import Client
@@ -29,6 +29,8 @@ from otel_consul.version import __version__
 
 _logger: Final = logging.getLogger("otel_consul")
 _clients: Final = clients.discover()
+_PROVIDERS: Final = ("tracer_provider", "meter_provider", "logger_provider")
+_T = TypeVar("_T")
 
 
 class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
@@ -58,28 +60,33 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     def _switch_on(self, options: dict[str, Any]) -> None:
         settings = Settings.build(options)
         opt_in = {part.strip() for part in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
-        provider = options.get("meter_provider") or metrics.get_meter_provider()
-        meter = metrics.get_meter(SCOPE_NAME, __version__, options.get("meter_provider"), SCHEMA_URL)
-        self._instruments = instruments_of(provider, meter)
-        tracer = trace.get_tracer(SCOPE_NAME, __version__, options.get("tracer_provider"), SCHEMA_URL)
+        tracers, meters, loggers = (options.get(name) for name in _PROVIDERS)
+        self._instruments = _made(
+            "metrics", partial(_instruments, meters), lambda: Instruments(metrics.NoOpMeter(SCOPE_NAME))
+        )
+        tracer = _made(
+            "spans", lambda: trace.get_tracer(SCOPE_NAME, __version__, tracers, SCHEMA_URL), trace.NoOpTracer
+        )
+        logger = _made(
+            "logs", lambda: get_logger(SCOPE_NAME, __version__, loggers, SCHEMA_URL), lambda: NoOpLogger(SCOPE_NAME)
+        )
         old_names = "http" not in opt_in or "http/dup" in opt_in
         shared = Shared(settings, tracer, self._instruments, old_names=old_names)
         self._instruments.totals = shared.totals
         timeouts.apply()
         recorder = self._recorder = Recorder(shared)
         recorder.watch()
-        logger_provider = options.get("logger_provider")
         self._supervision = Supervision(
             settings,
             shared.registry,
             shared.dropped,
             shared.background,
             tracer,
-            get_logger(SCOPE_NAME, __version__, logger_provider, SCHEMA_URL),
+            logger,
             lambda: (
-                options.get("tracer_provider") or trace.get_tracer_provider(),
-                options.get("meter_provider") or metrics.get_meter_provider(),
-                logger_provider or get_logger_provider(),
+                trace.get_tracer_provider() if tracers is None else tracers,
+                metrics.get_meter_provider() if meters is None else meters,
+                get_logger_provider() if loggers is None else loggers,
             ),
         )
         shared.on_first_span = self._supervision.come_first
@@ -108,6 +115,21 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
             self._recorder.stop()
             self._recorder = None
         timeouts.remove()
+
+
+def _made(what: str, make: Callable[[], _T], instead: Callable[[], _T]) -> _T:
+    """What `make` gives. A provider that cannot do its part must not take the others with it: then `instead`."""
+    try:
+        return make()
+    except Exception:  # noqa: BLE001
+        guard.fault(f"making {what}")
+        return instead()
+
+
+def _instruments(given: Any) -> Instruments:
+    provider = metrics.get_meter_provider() if given is None else given
+    meter = metrics.get_meter(SCOPE_NAME, __version__, given, SCHEMA_URL)
+    return instruments_of(provider, meter, of_global=given is None or given is metrics.get_meter_provider())
 
 
 def _apply(seam: Seam, module: Any) -> None:

@@ -189,7 +189,77 @@ print("VALUE", get()[1]["Value"])
 
     assert done.code == 0, done.err
     assert done.out.splitlines() == ["VALUE b'1'"] * 2
-    assert len(done.own_lines) == 1
+    assert len(done.own_lines) == 2  # the meter, and the tracer
+
+
+SHAPES = """
+class Proxy:
+    def __init__(self, inner): self._inner = inner
+    def __getattr__(self, name): return getattr(self._inner, name)
+class Unhashable(Proxy):
+    def __eq__(self, other): return NotImplemented
+class AllEqual(Proxy):
+    def __eq__(self, other): return True
+    def __hash__(self): return 1
+class Slots:
+    __slots__ = ("_inner",)
+    def __init__(self, inner): self._inner = inner
+    def __getattr__(self, name): return getattr(self._inner, name)
+class False_(Proxy):
+    def __bool__(self): return False
+"""
+
+
+@pytest.mark.parametrize("shape", ["Unhashable", "AllEqual", "Slots", "False_"])
+def test_providers_may_be_of_any_shape(shape: str, run: Run) -> None:
+    """Distributions put proxies in their place."""
+    done = run(
+        LOGGING
+        + SDK
+        + SHAPES
+        + f"""
+others = {shape}(MeterProvider([InMemoryMetricReader()]))
+for _ in range(2):
+    plugin.instrument(tracer_provider={shape}(tracers), meter_provider={shape}(others._inner))
+    plugin.uninstrument()
+proxy = {shape}(meters)
+for _ in range(2):
+    plugin.instrument(tracer_provider={shape}(tracers), meter_provider=proxy)
+    get()
+    plugin.uninstrument()
+report()
+"""
+    )
+
+    (found,) = reports(done)
+    assert (found["spans"], found["metrics"]["consul.client.operation.duration"]) == (["kv.get"] * 2, 2)
+    assert not done.own_lines
+
+
+def test_what_one_provider_cannot_do_takes_nothing_from_the_others(run: Run) -> None:
+    done = run(
+        LOGGING
+        + SDK
+        + """
+class Broken:
+    def get_tracer(self, *args, **kwargs): raise RuntimeError("no tracer")
+    def get_meter(self, *args, **kwargs): raise RuntimeError("no meter")
+    def get_logger(self, *args, **kwargs): raise RuntimeError("no logger")
+plugin.instrument(tracer_provider=tracers, meter_provider=Broken(), logger_provider=Broken())
+get()
+plugin.uninstrument()
+report()
+plugin.instrument(tracer_provider=Broken(), meter_provider=meters)
+get()
+report()
+"""
+    )
+
+    spans_only, both = reports(done)
+    assert spans_only["spans"] == ["kv.get"]
+    assert not spans_only["metrics"]
+    assert both["spans"] == ["kv.get"]
+    assert both["metrics"]["consul.client.operation.duration"] == 1
 
 
 def test_broken_processor_and_sampler_break_no_call(run: Run) -> None:

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation, get_meter_provider
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otel_consul import guard
 from otel_consul.metrics import definitions
@@ -47,16 +47,27 @@ class Instruments:
         return callback
 
 
-_known: weakref.WeakKeyDictionary[Any, Instruments] = weakref.WeakKeyDictionary()
+_known: Final[list[tuple[Callable[[], Any], Instruments]]] = []
+"""By provider, which may be gone. Found by identity: a provider may be unhashable, or equal to another."""
 _of_global: Final[list[Instruments]] = []
 """Made for the global provider. If that was still to come, they report to the one that came."""
 
 
-def instruments_of(provider: Any, meter: Meter) -> Instruments:
+def instruments_of(provider: Any, meter: Meter, *, of_global: bool) -> Instruments:
     """The instruments for `provider`'s `meter`: made once, because a second set on one meter would never be read."""
-    known = _known.get(provider)
-    if known is None:
-        of_global = _of_global if provider is get_meter_provider() else []
-        known = _known[provider] = of_global[0] if of_global else Instruments(meter)
-        of_global.append(known)
-    return known
+    _known[:] = [(reference, known) for reference, known in _known if reference() is not None]
+    for reference, known in _known:
+        if reference() is provider:
+            return known
+    made = _of_global[0] if of_global and _of_global else Instruments(meter)
+    if of_global:
+        _of_global.append(made)
+    _known.append((_weakly(provider), made))
+    return made
+
+
+def _weakly(provider: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(provider)
+    except TypeError:  # its class has slots, and none for that
+        return lambda: provider
