@@ -78,3 +78,14 @@ def test_adapter_around_the_clients_own_is_one_request(stub: StubAgent, instrume
     assert instrumented.total(definitions.OPERATIONS.name) == 1
     inner.get(f"http://127.0.0.1:{stub.port}/v1/kv/a")
     assert len(instrumented.spans) == 2
+
+
+def test_a_uri_that_is_no_text_is_an_operation_all_the_same(instrumented: Telemetry, stub: StubAgent) -> None:
+    """consulate 0.6.0 hands the adapter a list in `catalog.register`, its own fault."""
+    client = consulate.Consul(port=stub.port)
+    with pytest.raises(Exception):  # noqa: B017 -- whatever it raises without the plugin
+        client.catalog.register("node", "127.0.0.1")
+    (span,) = instrumented.spans
+    assert (span.attributes or {})[semconv.OPERATION] == "other"
+    assert instrumented.total(definitions.OPERATIONS.name) == 1
+    assert instrumented.total(definitions.DURATION.name, **{semconv.OUTCOME: "error"}) == 1

@@ -22,7 +22,7 @@ PHASE_NAMES: Final = PHASE_ATTRIBUTES[: Phase.OTHER]
 OTHER_NAME: Final = PHASE_ATTRIBUTES[Phase.OTHER]
 
 
-def finish(call: CallState, exc: BaseException | None) -> None:  # noqa: PLR0912 -- a function more costs every call
+def finish(call: CallState, exc: BaseException | None) -> None:  # noqa: PLR0912, PLR0915 -- a function more costs every call
     """The caller of `call` gets its value, or `exc`."""
     call_type = call.type
     operation = call_type.operation
@@ -44,12 +44,16 @@ def finish(call: CallState, exc: BaseException | None) -> None:  # noqa: PLR0912
         except Exception:  # noqa: BLE001 -- a transport of the user's own calls back with anything
             status = headers = body = None
         try:
-            if status != OK_STATUS:
-                status = response.status(status)
+            status = OK_STATUS if type(status) is int and status == OK_STATUS else response.status(status)
             if status is not None:
                 attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = status
                 if call.shared.old_names:
                     attributes[semconv.OLD_STATUS_CODE] = status
+            if exc is None and (status != OK_STATUS or not operation.read):
+                result = of_answer(operation, OK_STATUS if status is None else status, body)
+        except Exception:  # noqa: BLE001 -- the rest of what is known is still worth exporting
+            guard.fault("reading an answer")
+        try:
             usual = None if call_type.blocking else response.usual(headers, attributes)
             if usual is not None:
                 leaderless, contact = usual
@@ -57,12 +61,13 @@ def finish(call: CallState, exc: BaseException | None) -> None:  # noqa: PLR0912
                 found = response.read(headers)
                 if found:
                     leaderless, contact = response.describe(found, attributes)
-            if exc is None and (status != OK_STATUS or not operation.read):
-                result = of_answer(operation, OK_STATUS if status is None else status, body)
-        except Exception:  # noqa: BLE001 -- the rest of what is known is still worth exporting
-            guard.fault("reading an answer")
+        except Exception:  # noqa: BLE001
+            guard.fault("reading headers")
     if call_type.blocking:
-        late = _hold(call, found, elapsed, attributes)
+        try:
+            late = _hold(call, found, elapsed, attributes)
+        except Exception:  # noqa: BLE001
+            guard.fault("reading how long a query was held")
     if exc is not None:
         call.raised = True
         try:
@@ -141,12 +146,15 @@ def _record(  # noqa: PLR0912 -- a function more costs every call
             hooks.run("response_hook", settings.response_hook, span, call.hooked, _response(call))
     finally:  # the point is known, whatever happened to the span
         try:
-            point = (
-                call_type.ok_attributes
-                if result is WENT_WELL
-                else call_type.duration_attributes(result.outcome, result.error_type)
-            )
-            shared.duration.record(elapsed, point, call.context)
+            try:
+                point = (
+                    call_type.ok_attributes
+                    if result is WENT_WELL
+                    else call_type.duration_attributes(result.outcome, result.error_type)
+                )
+                shared.duration.record(elapsed, point, call.context)
+            except Exception:  # noqa: BLE001 -- the totals do not depend on the histogram
+                guard.fault("recording a duration")
             shared.finished(
                 (
                     call_type.series,

@@ -76,7 +76,7 @@ class Recorder:
         suppressing, observation, current = self.shared.suppressing, self._observation, CURRENT.get
         calls_back = client.calls_back
 
-        def observe(
+        def observe(  # noqa: PLR0912 -- a function more costs every call
             sender: Sender, verb: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
             lazy = sender.transport.lazy
@@ -85,7 +85,11 @@ class Recorder:
                     if context.get(key):
                         return method(*args, **kwargs)
             try:
-                call = observation(sender, verb, args, kwargs)
+                try:
+                    call = observation(sender, verb, args, kwargs)
+                except Exception:  # noqa: BLE001
+                    guard.fault("reading a call")
+                    call = self._unread(sender, verb)
                 if calls_back and call is not None:
                     if args and type(args[0]) is FunctionType:
                         call._callback = args[0]
@@ -124,7 +128,10 @@ class Recorder:
     ) -> ObservedCall | None:
         """Read one call; None if it is to be left alone."""
         http = sender.http
-        base_uri, path, params = sender.client.read(http, args, kwargs)
+        try:
+            base_uri, path, params = sender.client.read(http, args, kwargs)
+        except Exception:  # noqa: BLE001 -- a caller, or a client, that passes what its transport will refuse
+            base_uri, path, params = None, "", None
         try:
             operation, name = lookup(verb, path)
         except (AttributeError, TypeError):  # no text: the transport may know better, or complain
@@ -162,6 +169,16 @@ class Recorder:
         if self._hooked:
             call.hooked = hooks.Call(operation.name, verb, path, params, call_type.blocking)
         return call
+
+    def _unread(self, sender: Sender, verb: str) -> ObservedCall | None:
+        """A call that could not be read is a call all the same: of operation `other`."""
+        operation, _ = lookup(verb, "")
+        query = read(operation, verb, None)
+        call_type = self._types.get(None, operation, query, blocking=False)
+        if call_type.excluded:
+            return None
+        limited = call_type.limited_by(UNKNOWN)
+        return ObservedCall(self.shared, sender, call_type, limited, query, limited.attributes.copy())
 
     def _add_name(self, attribute: str, name: str, attributes: dict[str, Any]) -> None:
         if self.shared.settings.capture_keys == "prefix":

@@ -82,10 +82,10 @@ def read(op: Operation, method: str, params: object) -> Query:
             mode,
             consistency,
             "cached" in given,
-            str(given["dc"]) if given.get("dc") else None,
+            _text(given["dc"]) if "dc" in given else None,
             _index(given["index"]) if "index" in given else None,
             parse_duration(given["wait"]) if "wait" in given else None,
-            str(given["hash"]) if given.get("hash") else None,
+            _text(given["hash"]) if "hash" in given else None,
         ),
     )
 
@@ -115,6 +115,14 @@ def hold(query: Query) -> tuple[float, float]:
 def parse_duration(value: object) -> float | None:
     """A Go duration ("1m30s", "18.9692771435s") in seconds; None unless it is one and positive."""
     return _seconds(value) if isinstance(value, str) else None
+
+
+def _text(value: object) -> str | None:
+    """What `value` says; None if that is nothing, or cannot be told."""
+    try:
+        return str(value) if value else None
+    except Exception:  # noqa: BLE001 -- an object of the caller's, or a number with too many digits
+        return None
 
 
 def _index(value: object) -> int | None:

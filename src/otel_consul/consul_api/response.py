@@ -88,7 +88,7 @@ def read(headers: Any) -> dict[str, str]:
         return {}
     store = getattr(headers, "_store", None)
     if type(store) is OrderedDict:
-        return {name: store[name][1] for name in _NAMES if name in store}
+        return {name: text for name in _NAMES if name in store and (text := _text(store[name][1]))}
     # What a user's own transport calls headers; an iterator is the caller's to read.
     pairs = headers.items() if hasattr(headers, "items") else headers if isinstance(headers, (list, tuple)) else ()
     found = {}
@@ -113,7 +113,7 @@ def status(given: object) -> int | None:
     """A status as a number: libraries give an int, a user's own transport perhaps its text."""
     if isinstance(given, str) and given.isdecimal() and given.isascii() and len(given) == 3:  # noqa: PLR2004
         return int(given)
-    return int(given) if isinstance(given, int) else None
+    return int(given) if isinstance(given, int) and not isinstance(given, bool) else None
 
 
 def describe(found: Mapping[str, str], attributes: dict[str, Any]) -> tuple[bool, float | None]:
