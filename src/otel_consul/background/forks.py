@@ -1,4 +1,8 @@
-"""What holds calls, locks or threads starts anew in a forked child: these are the parent's, and end with it."""
+"""What holds calls, locks or threads starts anew in a forked child: these are the parent's, and end with it.
+
+Python tells of a fork that it makes itself. A server that forks its workers in C, as uWSGI does, need not tell Python. So
+whoever is about to use what a fork spoils looks at the number of the process first, with `notice`.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,8 @@ class Generation:
     """Counts the forks between the first process and this one."""
 
     number = 0
+    process = os.getpid()
+    """The number of the process that all this belongs to."""
 
 
 _followers: Final[weakref.WeakSet[Forked]] = weakref.WeakSet()
@@ -28,11 +34,19 @@ def follow(one: Forked) -> None:
     _followers.add(one)
 
 
-def _in_child() -> None:
+def notice() -> None:
+    """Start anew if this is another process than it was, and nobody said so."""
+    if os.getpid() != Generation.process:
+        in_child()
+
+
+def in_child() -> None:
+    """This is a child that has just been forked, or has just noticed."""
+    Generation.process = os.getpid()
     Generation.number += 1
     for one in list(_followers):
         one.forked()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(after_in_child=in_child)

@@ -11,6 +11,7 @@ import inspect
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from os import getpid
 from time import perf_counter
 from types import CoroutineType, FunctionType
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from opentelemetry.context import get_current
 
 from otel_consul import guard, hooks, semconv
-from otel_consul.background.forks import Generation
+from otel_consul.background.forks import Generation, in_child
 from otel_consul.call.call_types import CallTypes
 from otel_consul.call.deferred import later, lazily, watch, with_callback
 from otel_consul.call.observed_call import ObservedCall
@@ -74,11 +75,13 @@ class Recorder:
     def observer(self, client: Client) -> Observe:
         """What observes the calls of one client library: the way they all come in."""
         suppressing, observation, current = self.shared.suppressing, self._observation, CURRENT.get
-        calls_back = client.calls_back
+        calls_back, generation = client.calls_back, Generation
 
         def observe(  # noqa: PLR0912 -- a function more costs every call
             sender: Sender, verb: str, method: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
         ) -> Any:
+            if getpid() != generation.process:
+                in_child()
             lazy = sender.transport.lazy
             if not lazy and (context := get_current()):  # a lazy one asks when its work starts
                 for key in suppressing:

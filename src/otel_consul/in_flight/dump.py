@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TextIO
 
 from otel_consul import semconv
+from otel_consul.background import forks
 from otel_consul.in_flight.registry import Call, Registry
 from otel_consul.stacks import waiters
 from otel_consul.stacks.frames import of_threads
@@ -61,6 +62,7 @@ def open_calls() -> list[OpenCall]:
     registry = Watched.registry
     if registry is None:
         return []
+    forks.notice()
     calls = registry.snapshot()
     threads, names = of_threads(), waiters.names()
     return [_seen(call, waiters.stack(call.waiter, call.origin, threads), names) for call in calls]

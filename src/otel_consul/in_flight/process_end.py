@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, Final
 
 from otel_consul import guard
+from otel_consul.background import forks
 from otel_consul.background.os_threads import start_bare
 from otel_consul.in_flight.dropped import Dropped
 from otel_consul.in_flight.os_signals import SignalHandler
@@ -63,6 +64,7 @@ class ProcessEnd:
 
     def abandon_all(self) -> None:
         """End every open call as abandoned. Blocks only for a flush, where there are very many; never raises."""
+        forks.notice()
         self._dropped.end_all()
         calls = self._registry.snapshot()
         flushing = True

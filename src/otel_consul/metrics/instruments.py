@@ -9,6 +9,7 @@ from typing import Any, Final
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otel_consul import guard
+from otel_consul.background import forks
 from otel_consul.metrics import definitions
 from otel_consul.metrics.totals import Totals
 
@@ -38,6 +39,7 @@ class Instruments:
             if totals is None:
                 return []
             try:
+                forks.notice()
                 totals.fold(wait=True)
                 return list(read(totals))
             except Exception:  # noqa: BLE001

@@ -50,6 +50,7 @@ class ReportExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Count `spans`."""
+        forks.notice()
         with self._lock:
             for span in spans:
                 self._add(span)
@@ -71,6 +72,7 @@ class ReportExporter(SpanExporter):
 
     def show(self) -> None:
         """Print the report so far."""
+        forks.notice()
         name = self._service if not self._service.startswith("unknown_service") else ""
         title = f"Consul calls of {name}, process {os.getpid()}" if name else f"Consul calls of process {os.getpid()}"
         out = self._out or sys.stderr
