@@ -52,6 +52,8 @@ class Row:
     """Whether what is made of its HTTP libraries' signals is tested here as well: they are others than in `.venv`."""
     secrets: bool = False
     """Whether every operation is searched for secrets here as well: once for each library that `.venv` has not."""
+    tests: tuple[str, ...] = ()
+    """What is tested here besides."""
 
 
 UNIT_TESTS = (
@@ -128,6 +130,14 @@ ROWS = (
         unit=True,
     ),
     Row(
+        "green",  # gevent, eventlet and celery's pools
+        ("py-consul", "gevent", "eventlet", "celery", "opentelemetry-distro"),
+        ("py-consul/std",),
+        pythons=("3.11", "3.12", "3.13"),
+        quick=(),  # `.venv` has them too
+        tests=("tests/process/test_green.py", "tests/process/test_celery.py"),
+    ),
+    Row(
         "aiohttp-3.8",
         ("py-consul[asyncio]==1.7.1", "aiohttp==3.8.*"),
         ("py-consul/aio",),
@@ -199,6 +209,7 @@ def register(row: Row, python: str) -> None:
         if row.secrets and python == MAIN:
             session.install("--quiet", "opentelemetry-exporter-otlp-proto-http")
             folders.append("tests/integration/test_secrets.py")
+        folders += row.tests
         session.run(
             "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders, *session.posargs,
             env={"OTEL_CONSUL_EXPECT_DRIVERS": ",".join(row.drivers)},

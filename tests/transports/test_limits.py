@@ -163,6 +163,8 @@ def test_coroutine_that_never_starts_warns_as_without_us(
     async def work() -> Any:
         return OK
 
+    gc.collect()  # what other tests have left may warn too
+    recwarn.clear()
     asyncio.run(use(SimpleNamespace(http=AsyncTransport(work))))
     gc.collect()
     without = [str(warning.message) for warning in recwarn]
