@@ -92,6 +92,7 @@ def _terminated(_number: int, _frame: object) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a script it is ignored
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -84,6 +84,7 @@ def main() -> int:
     chosen = parser.parse_args()
     console = Console(highlight=False, emoji=False)
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background of a script it is ignored
     try:
         perform(console, chosen.seconds)
     except Unavailable as error:

@@ -18,10 +18,14 @@ for needed in ("aiohttp", "consul.aio", "opentelemetry.distro", "opentelemetry.e
     pytest.importorskip(needed)
 
 
+INTERRUPTS_IGNORED = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+"""As whatever a script starts in its background has them; Ctrl-C must end it all the same."""
+
+
 def start(*arguments: str, mark: str = "", **variables: str) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "demo", *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        [*INTERRUPTS_IGNORED, sys.executable, "-m", "demo", *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, env={**env, "COLUMNS": "80", "DEMO_TEST": mark, **variables},
     )  # fmt: skip
 

@@ -18,8 +18,9 @@ from demo import rollout, stack_page
 from testbed.otlp_receiver import OtlpReceiver
 from testbed.processes import Process
 from tests.dashboards.conftest import need
+from tests.demo.test_demo import INTERRUPTS_IGNORED
 
-COMMAND = [sys.executable, "-m", "demo.stack", "--seconds", "3600"]
+COMMAND = [*INTERRUPTS_IGNORED, sys.executable, "-m", "demo.stack", "--seconds", "3600"]
 
 
 def get(url: str) -> Any:
