@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from opentelemetry.metrics import Observation
@@ -31,6 +32,10 @@ class Metric(NamedTuple):
     description: str
     read: Callable[[Totals], Iterator[Observation]] | None = None
     """What an observable instrument reports at each collection."""
+
+
+def _summed(field: str) -> Callable[[Totals], Iterator[Observation]]:
+    return lambda totals: totals.summed(attrgetter(field))
 
 
 DURATION: Final = Metric(
@@ -94,7 +99,7 @@ RETRIES: Final = Metric(
     "{retry}",
     (OPERATION,),
     "Retries and redirects below the API call.",
-    Totals.retries,
+    _summed("retries"),
 )
 LATE_TIME: Final = Metric(
     "consul.client.late.time",
@@ -102,7 +107,7 @@ LATE_TIME: Final = Metric(
     "s",
     (OPERATION,),
     "Time blocking queries took beyond the longest hold Consul allows itself: surely delay.",
-    Totals.late_time,
+    _summed("late"),
 )
 LEADERLESS_READS: Final = Metric(
     "consul.client.leaderless_reads",
@@ -110,7 +115,7 @@ LEADERLESS_READS: Final = Metric(
     "{read}",
     (OPERATION,),
     "Reads answered by a server that knew no leader.",
-    Totals.leaderless_reads,
+    _summed("leaderless"),
 )
 MAX_LAST_CONTACT: Final = Metric(
     "consul.client.max_last_contact",

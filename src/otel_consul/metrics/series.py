@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import add
 from typing import Any, Protocol, TypeAlias
 
 from otel_consul import semconv
@@ -39,6 +40,28 @@ class Series:
         self.connections: int | None = None
         self.leaderless = 0
         self.last_contact: float | None = None
+        """The greatest since the last collection."""
+
+    def add(
+        self,
+        local_delay: list[float] | None,
+        retries: int | None,
+        connections: int | None,
+        late: float,
+        leaderless: bool,
+        contact: float | None,
+    ) -> None:
+        """Add what most calls have nothing of. None: not measured."""
+        if local_delay is not None:
+            self.local_delay = list(map(add, self.local_delay, local_delay))
+        if retries:
+            self.retries = (self.retries or 0) + retries
+        if connections:
+            self.connections = (self.connections or 0) + connections
+        self.late += late
+        self.leaderless += leaderless
+        if contact is not None and (self.last_contact is None or contact > self.last_contact):
+            self.last_contact = contact
 
 
 class Started:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from operator import add
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -70,14 +69,13 @@ class Totals:
                         phases[series].append(times)
                     else:
                         phases[series] = [times]
-                if contact is not None and ((last := series.last_contact) is None or contact > last):
-                    series.last_contact = contact
                 if connections is not None and series.connections is None:
                     series.connections = 0
                 if retries is not None and series.retries is None:
                     series.retries = 0
-                if local_delay is not None or retries or connections or late or leaderless:
-                    _add_rarer(series, local_delay, retries, connections, late, leaderless)
+                heard = contact is not None and contact != series.last_contact
+                if heard or local_delay is not None or retries or connections or late or leaderless:
+                    series.add(local_delay, retries, connections, late, leaderless, contact)
             for series, several in phases.items():
                 series.phases = [sum(column) for column in zip(series.phases, *several, strict=True)]
         finally:
@@ -132,18 +130,6 @@ class Totals:
         """`definitions.STALLED`."""
         yield from self._ages(len, stalled=True)
 
-    def retries(self) -> Iterator[Observation]:
-        """`definitions.RETRIES`; absent where no transport tells."""
-        yield from self._sum(lambda series: series.retries)
-
-    def late_time(self) -> Iterator[Observation]:
-        """`definitions.LATE_TIME`."""
-        yield from self._sum(lambda series: series.late)
-
-    def leaderless_reads(self) -> Iterator[Observation]:
-        """`definitions.LEADERLESS_READS`."""
-        yield from self._sum(lambda series: series.leaderless)
-
     def max_last_contact(self) -> Iterator[Observation]:
         """`definitions.MAX_LAST_CONTACT`; absent where no read has told since the last collection, whoever collected."""
         for operation, several in self._by_operation():
@@ -172,7 +158,8 @@ class Totals:
             groups.setdefault(series.operation, []).append(series)
         return groups.items()
 
-    def _sum(self, value: Callable[[Series], float | None]) -> Iterator[Observation]:
+    def summed(self, value: Callable[[Series], float | None]) -> Iterator[Observation]:
+        """The sum of `value` by operation; absent where it is None for all, because no transport tells."""
         for operation, several in self._by_operation():
             known = [number for number in map(value, several) if number is not None]
             if known:
@@ -199,22 +186,3 @@ class Totals:
 def _taken(journal: deque[_Record]) -> list[_Record]:
     """What is in `journal` now. Others append to it meanwhile."""
     return [journal.popleft() for _ in range(len(journal))]
-
-
-def _add_rarer(
-    series: Series,
-    local_delay: list[float] | None,
-    retries: int | None,
-    connections: int | None,
-    late: float,
-    leaderless: bool,
-) -> None:
-    """What most calls have nothing of."""
-    if local_delay is not None:
-        series.local_delay = list(map(add, series.local_delay, local_delay))
-    if retries:
-        series.retries = (series.retries or 0) + retries
-    if connections:
-        series.connections = (series.connections or 0) + connections
-    series.late += late
-    series.leaderless += leaderless
