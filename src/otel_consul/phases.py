@@ -81,6 +81,13 @@ class Clock:
         self.last = now
         return now - self.started
 
+    def note_peer(self, peer: Any) -> None:
+        """The last connection leads to `peer`: an address as sockets give it, or nothing known."""
+        if isinstance(peer, tuple):
+            self.peer = peer[:2]
+        else:
+            self.peer = (peer,) if isinstance(peer, str) and peer else None
+
     def failed(self, reason: str) -> None:
         """A try ended now, with an error. The call may end with it, so its phase stays the one the error struck in."""
         self.why = reason

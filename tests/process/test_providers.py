@@ -172,14 +172,20 @@ print("AFTER", [s.name for s in exporter.get_finished_spans()])
     assert f"AFTER {[*spans, 'GET']}" in done.out
 
 
+BROKEN = """
+class Broken:
+    def get_tracer(self, *args, **kwargs): raise RuntimeError("no tracer")
+    def get_meter(self, *args, **kwargs): raise RuntimeError("no meter")
+    def get_logger(self, *args, **kwargs): raise RuntimeError("no logger")
+"""
+
+
 def test_broken_providers_break_nothing(run: Run) -> None:
     done = run(
         LOGGING
         + SDK
+        + BROKEN
         + """
-class Broken:
-    def get_tracer(self, *args, **kwargs): raise RuntimeError("no tracer")
-    def get_meter(self, *args, **kwargs): raise RuntimeError("no meter")
 plugin.instrument(tracer_provider=Broken(), meter_provider=Broken())
 print("VALUE", get()[1]["Value"])
 plugin.uninstrument()
@@ -240,11 +246,8 @@ def test_what_one_provider_cannot_do_takes_nothing_from_the_others(run: Run) -> 
     done = run(
         LOGGING
         + SDK
+        + BROKEN
         + """
-class Broken:
-    def get_tracer(self, *args, **kwargs): raise RuntimeError("no tracer")
-    def get_meter(self, *args, **kwargs): raise RuntimeError("no meter")
-    def get_logger(self, *args, **kwargs): raise RuntimeError("no logger")
 plugin.instrument(tracer_provider=tracers, meter_provider=Broken(), logger_provider=Broken())
 get()
 plugin.uninstrument()

@@ -10,6 +10,8 @@ import os
 import weakref
 from typing import Final, Protocol
 
+from otel_consul import guard
+
 
 class Forked(Protocol):
     """Something that a fork leaves in a state of the parent's."""
@@ -45,7 +47,10 @@ def in_child() -> None:
     Generation.process = os.getpid()
     Generation.number += 1
     for one in list(_followers):
-        one.forked()
+        try:
+            one.forked()
+        except Exception:  # noqa: BLE001 -- a call may have noticed, and must go on
+            guard.fault("starting anew after a fork")
 
 
 if hasattr(os, "register_at_fork"):

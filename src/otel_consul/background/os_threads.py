@@ -64,14 +64,12 @@ def start_bare(work: Callable[[], None]) -> Callable[[float], None]:
     """As `start`, without a name and without any lock of `threading`: fit for a signal handler."""
     if type(_start_new_thread) is not BuiltinFunctionType:
         raise NoThreadError("the functions that start threads have been replaced")
-    starter = get_ident()
     ended = allocate_lock()
     ended.acquire()
 
     def run() -> None:
         try:
-            if is_own(starter):
-                work()
+            work()
         finally:
             ended.release()
 

@@ -60,7 +60,7 @@ class Recorder:
                 transport.unwatch()
         self.shared.stop()
 
-    # --- where calls come in -------------------------------------------------------------------------------------------------
+    # --- where calls come in -----------------------------------------------------------------------------------------
 
     def transport_of(self, http: Any) -> Transport:
         """Which HTTP library does the calls of the transport object `http`."""

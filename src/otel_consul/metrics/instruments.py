@@ -62,7 +62,7 @@ def instruments_of(provider: Any, meter: Meter, *, of_global: bool) -> Instrumen
         if reference() is provider:
             return known
     made = _of_global[0] if of_global and _of_global else Instruments(meter)
-    if of_global:
+    if of_global and not _of_global:
         _of_global.append(made)
     _known.append((_weakly(provider), made))
     return made

@@ -67,7 +67,7 @@ async def _connecting(clock: Clock, connection: Awaitable[Any]) -> Any:
         clock.opened += 1
         _back(clock)
     clock.reused = not clock.fresh
-    _note_peer(clock, result)
+    clock.note_peer(_extra_info(result, "peername"))
     if (delay := clock.delay) is not None:
         delay.connected(clock, socket_of(result)) if clock.fresh else delay.waited(clock)
     clock.mark(Phase.SEND)
@@ -164,13 +164,3 @@ def protocol(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]
         original(self, *args, **kwargs)
 
     return wrapper
-
-
-def _note_peer(clock: Clock, connection: Any) -> None:
-    peer = _extra_info(connection, "peername")
-    if isinstance(peer, tuple):
-        clock.peer = peer[:2]
-    elif isinstance(peer, str) and peer:
-        clock.peer = (peer,)
-    else:
-        clock.peer = None

@@ -144,13 +144,7 @@ def _note_connection(clock: Clock, sock: Any) -> None:
         if known is not None and known[0]() is sock:
             clock.peer = known[1]
             return
-        peer = sock.getpeername()
-        if isinstance(peer, tuple):
-            clock.peer = peer[:2]
-        elif isinstance(peer, str) and peer:
-            clock.peer = (peer,)
-        else:
-            clock.peer = None
+        clock.note_peer(sock.getpeername())
         _peers[key] = (weakref.ref(sock, lambda _: _peers.pop(key, None)), clock.peer)
     except Exception:  # noqa: BLE001 -- reset already, or somebody's imitation of a socket, which may raise anything
         clock.peer = None
