@@ -98,12 +98,13 @@ class Sentence:
 
     @property
     def _delay(self) -> str:
-        """What was said, less what the machine did of its own accord: `gil` means that as well, and rightly.
+        """What was said, less what was rightly said though nobody injected it.
 
-        The kernel's share is of the whole case, of which the calls are about half.
+        `gil` means a starved machine as well; the kernel's share is of the whole case, of which the calls are about
+        half. And a call that decodes keeps the GIL meanwhile: the calls beside it lose what they had to wait for it.
         """
-        on_its_own = self.said.delay == "gil" and not self.injected.delay and self.starved > LITTLE / 2
-        return "" if on_its_own else self.said.delay
+        also_true = self.starved > LITTLE / 2 or self.injected.phase == "decode"
+        return "" if self.said.delay == "gil" and not self.injected.delay and also_true else self.said.delay
 
     def __str__(self) -> str:
         return f"{self.scenario.name} ({self.style}): injected {self.injected}; said {self.said}; starved {self.starved:.0%}"
