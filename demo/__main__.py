@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from typing import NoReturn
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from demo.program import ProgramError, running
 from demo.stage import Stage, stage
 from otel_consul.report import show, worst
 from otel_consul.report.wording import seconds
+from testbed import cgroups
 from testbed.otlp_receiver import OtlpReceiver
 
 START_SECONDS = 30.0
@@ -34,7 +36,9 @@ def play(console: Console, act: Act, on: Stage) -> Finding:
 
         with console.status("The program starts ..."):
             receiver.wait_for(lambda received: len(received.spans) >= OPEN_FOR_BUSINESS, START_SECONDS)
-        with act.fault(on):
+        with act.fault(on), ExitStack() as stack:
+            if act.cpu_limit is not None:
+                stack.enter_context(cgroups.limited(act.cpu_limit)).enter(program.pid)
             screen.wait(console, act, look)
         with console.status("The program ends ..."):
             program.stop()
@@ -52,6 +56,9 @@ def story(console: Console, wanted: list[int], silent: float, *, stub: bool) -> 
     """Play the wanted acts; the last is that of the silence."""
     findings = []
     acts = [act for number, act in enumerate(ACTS, 1) if number in wanted]
+    if any(act.cpu_limit for act in acts) and (why := cgroups.cannot()):
+        console.print(f"The act with a CPU limit is left out: {why}.", style="yellow", markup=False)
+        acts = [act for act in acts if not act.cpu_limit]
     hangs = len(ACTS) + 1 in wanted
     of = len(acts) + hangs
     with stage(console, stub=stub) as ready:

@@ -29,6 +29,8 @@ class Act:
     fault: Fault = _none
     """What goes wrong around the program meanwhile."""
     seconds: float = 4.0
+    cpu_limit: float | None = None
+    """The share of a processor that the program may use."""
 
 
 DELAY = 0.4
@@ -64,5 +66,13 @@ ACTS = (
         culprit="a blocked event loop",
         cause="event_loop",
         settings={"SHOP_PRICE_LIST": "0.5"},
+    ),
+    Act(
+        title="A tight CPU limit",
+        what="The program's container may use a tenth of a processor, in pieces of 10 ms in each 100. Consul is fast.",
+        culprit="a CPU limit",
+        cause="throttled",
+        cpu_limit=0.1,
+        seconds=8.0,
     ),
 )

@@ -41,6 +41,11 @@ class Program:
     def __init__(self, process: Process) -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
     def check(self) -> None:
         """ProgramError if it has ended."""
         if not self._process.running:

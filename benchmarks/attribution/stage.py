@@ -22,7 +22,7 @@ from otel_consul import ConsulInstrumentor
 
 _PHASE = "consul.phase."
 _CAUSE = "consul.local_delay."
-CAUSES = ("event_loop", "gc", "gil")
+CAUSES = ("event_loop", "gc", "gil", "cpu", "throttled")
 DNS_SECONDS = 0.5
 TLS_SECONDS = 0.5
 

@@ -16,8 +16,8 @@ PHASES = {
     "decode": "#FFB357",
     "other": "#FFCB7D",
 }
-CAUSES = dict(zip(semconv.LOCAL_DELAYS, ("#FA6400", "#FADE2A", "#E02F44", "#B877D9", "#8F3BB8"), strict=False))
-"""In the order of the vocabulary, with two to spare."""
+CAUSES = dict(zip(semconv.LOCAL_DELAYS, ("#FA6400", "#FADE2A", "#E02F44", "#FFB357", "#8F3B00"), strict=True))
+"""In the order of the vocabulary: shades of this process's orange."""
 STALLED = "/ stalled$/"
 """Legends, by regular expression, that are an alarm unless they are zero."""
 OUTCOMES = {

@@ -98,7 +98,7 @@ CULPRIT = Signal(
     what=(
         "Shares of the time of finished calls (no blocking queries). *Consul*: waiting for the first byte of the "
         "answer. *Network*: DNS, connect, TLS, sending, receiving. *This process*: waiting for a pooled connection, "
-        "decoding, the client library, and waits that were really a busy event loop, the garbage collector or the GIL."
+        "decoding, the client library, and waits that were really a busy event loop, the garbage collector, the GIL, a missing processor or a CPU limit."
     ),
     high="that one is to blame for most of the time. Shares say who, not how bad: a fast service has a culprit too.",
     next=(
@@ -176,12 +176,16 @@ MEAN_CALL = Signal(
 LOCAL_DELAY = Signal(
     title="Local delay by cause (seconds lost per second)",
     what=(
-        "Time calls lost inside this process while they ran: the event loop was busy, the garbage collector ran, or "
-        "another thread held the GIL. It overlaps the phases, and counts every call that had to wait."
+        "Time calls lost inside this process while they ran: the event loop was busy (`event_loop`), the garbage "
+        "collector ran (`gc`), another thread held the GIL (`gil`), or the process was ready to run and was not run: other "
+        "processes had the processors (`cpu`), or its container's CPU limit was used up (`throttled`). It overlaps the "
+        "phases, and counts every call that had to wait. Where the kernel does not tell (other systems than Linux, "
+        "gVisor), `gil` is all three."
     ),
     high=(
         "as high as `wait` in *Time by phase*: Consul is innocent. `event_loop`: something blocks the loop. `gil`: a "
-        "thread computes. `gc`: many live objects."
+        "thread computes. `gc`: many live objects. `cpu`: fewer processes or more processors. `throttled`: raise the "
+        "CPU limit, or compute less."
     ),
     next="*Releases side by side* for CPU, threads and collections; a trace's `consul.local_delay.*` for one call.",
     unit="s",

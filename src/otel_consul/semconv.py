@@ -177,9 +177,11 @@ class LocalDelay:
     EVENT_LOOP: Final = 0
     GC: Final = 1
     GIL: Final = 2
+    CPU: Final = 3
+    THROTTLED: Final = 4
 
 
-LOCAL_DELAYS: Final[tuple[str, ...]] = ("event_loop", "gc", "gil")
+LOCAL_DELAYS: Final[tuple[str, ...]] = ("event_loop", "gc", "gil", "cpu", "throttled")
 """The value of `consul.local_delay.cause` for each `LocalDelay`, by index."""
 LOCAL_DELAY_ATTRIBUTES: Final[tuple[str, ...]] = tuple(LOCAL_DELAY_PREFIX + name for name in LOCAL_DELAYS)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from testbed.cgroups import cannot
+
 ROOT = Path(__file__).parents[2]
 for needed in ("aiohttp", "consul.aio", "opentelemetry.distro", "opentelemetry.exporter.otlp.proto.http", "rich"):
     pytest.importorskip(needed)
@@ -73,8 +75,20 @@ def test_an_act_names_its_culprit_within_80_columns(act: str, finding: str, sent
 
 
 @pytest.mark.slow
+def test_a_cpu_limit_is_named_where_one_can_be_set() -> None:
+    demo = start("--stub", "--acts", "5,1")
+    output, _ = demo.communicate(timeout=90)
+    assert demo.returncode == 0, output
+    if cannot():
+        assert "The act with a CPU limit is left out: " in output
+    else:
+        assert "✔ Injected: a CPU limit. Blamed: the CPU limit." in output
+        assert "was lost to this container's CPU limit" in " ".join(output.split())
+
+
+@pytest.mark.slow
 def test_a_hang_is_seen_while_it_hangs() -> None:
-    demo = start("--stub", "--acts", "5", "--seconds", "6")
+    demo = start("--stub", "--acts", "6", "--seconds", "6")
     output, _ = demo.communicate(timeout=60)
     assert demo.returncode == 0, output
     assert "✔ Injected: a dead connection. Blamed: calls without a deadline." in output

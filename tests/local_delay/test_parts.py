@@ -14,9 +14,9 @@ import pytest
 
 from otel_consul.local_delay import callers, loops, sockets
 from otel_consul.local_delay.callers import CallerClocks
-from otel_consul.local_delay.loops import LoopWatch
-from otel_consul.local_delay.pauses import Pauses
-from otel_consul.local_delay.probe import PERIOD, Probe
+from otel_consul.local_delay.loops import LoopWatch, _Beat
+from otel_consul.local_delay.pauses import Pauses, _Pause
+from otel_consul.local_delay.probe import PERIOD, Probe, _Late
 
 
 class Loop:
@@ -24,17 +24,17 @@ class Loop:
 
 
 def quiet() -> Probe:
-    return Probe(SimpleNamespace(due=inf, woke=0.0), lambda: None, CallerClocks())
+    return Probe(SimpleNamespace(due=inf, woke=0.0), lambda: None, CallerClocks(), Pauses())
 
 
 def suffering(seconds: float) -> Probe:
     """The background thread should have run `seconds` ago and still waits."""
-    return Probe(SimpleNamespace(due=time.perf_counter() - seconds, woke=0.0), lambda: False, CallerClocks())
+    return Probe(SimpleNamespace(due=time.perf_counter() - seconds, woke=0.0), lambda: False, CallerClocks(), Pauses())
 
 
 def watch(probe: Probe, pauses: Pauses | None = None) -> LoopWatch:
     watch = LoopWatch(weakref.ref(Loop()), pauses or Pauses(), probe, lambda: None)
-    watch._beats.append((time.perf_counter(), time.thread_time()))
+    watch._beats.append(_Beat(time.perf_counter(), time.thread_time(), None))
     return watch
 
 
@@ -100,7 +100,7 @@ def test_a_loop_that_had_the_processor_was_busy(monkeypatch: pytest.MonkeyPatch)
     had = watched._beats[0][1]
     monkeypatch.setattr(loops, "thread_time", lambda: had + 0.2)
     split = watched.split(start, start + 0.5)
-    assert split == (0.5, 0), "however much it was slowed down itself"
+    assert split == (0.5, 0, 0), "however much it was slowed down itself"
 
 
 def test_a_loop_that_slept_while_others_could_run_was_blocked() -> None:
@@ -128,10 +128,10 @@ def test_what_the_background_thread_was_spared_of_a_hogs_turn_is_not_the_loops()
     probe = quiet()
     watched = watch(probe)
     start = watched._beats[0][0]
-    probe._late.append((start, start + 0.002))
-    assert watched.split(start, start + 0.007) == (0, pytest.approx(0.006))
-    probe._late.append((start, start + 0.3))
-    assert watched.split(start, start + 0.5) == (pytest.approx(0.18), pytest.approx(0.32))
+    probe._late.append(_Late(start, start + 0.002, 0.0))
+    assert watched.split(start, start + 0.007) == (0, pytest.approx(0.006), 0)
+    probe._late.append(_Late(start, start + 0.3, 0.0))
+    assert watched.split(start, start + 0.5) == (pytest.approx(0.18), pytest.approx(0.32), 0)
 
 
 def test_who_it_was_is_not_known_where_the_processor_time_may_be_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,16 +139,16 @@ def test_who_it_was_is_not_known_where_the_processor_time_may_be_from_before(mon
     watched = watch(suffering(0.01))
     start, had = watched._beats[0][0] + 0.02, watched._beats[0][1]
     monkeypatch.setattr(loops, "thread_time", lambda: had + 0.003)
-    assert watched.split(start, start + 0.01) == (0, 0)
+    assert watched.split(start, start + 0.01) == (0, 0, 0)
     monkeypatch.setattr(loops, "thread_time", lambda: had + 0.028)
-    assert watched.split(start, start + 0.01) == (pytest.approx(0.01), 0)
+    assert watched.split(start, start + 0.01) == (pytest.approx(0.01), 0, 0)
     monkeypatch.setattr(loops, "thread_time", lambda: had + 0.0005)
-    assert watched.split(start, start + 0.01) == (0, pytest.approx(0.01))
+    assert watched.split(start, start + 0.01) == (0, pytest.approx(0.01), 0)
 
 
 def test_a_collection_is_neither() -> None:
     pauses = Pauses()
-    pauses._recent.append((10.0, 10.4, 1))
+    pauses._recent.append(_Pause(10.0, 10.4, 1, 0.0))
     watched = watch(quiet(), pauses)
     watched._first = time.thread_time()
     split = watched.split(10.0, 10.5)
@@ -158,7 +158,7 @@ def test_a_collection_is_neither() -> None:
 
 def test_the_probe_remembers_lateness_where_it_was() -> None:
     sleeper = SimpleNamespace(due=inf, woke=0.0)
-    probe = Probe(sleeper, lambda: True, CallerClocks())
+    probe = Probe(sleeper, lambda: True, CallerClocks(), Pauses())
     sleeper.due, sleeper.woke = 100.0, 100.3
     assert probe(100.3) == PERIOD
     sleeper.due, sleeper.woke = 100.32, 100.32

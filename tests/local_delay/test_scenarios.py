@@ -45,7 +45,9 @@ def test_what_is_lost_here_is_found_and_nothing_else(stage: Stage, scenario: Sce
     assert given.get("gc", 0.0) == pytest.approx(injected.get("gc", 0.0), abs=bound), result
     # Where the machine starves, a part of what a loop loses is rightly called so.
     in_all = injected.get("event_loop", 0.0) + injected.get("gil", 0.0)
-    assert given.get("event_loop", 0.0) + given.get("gil", 0.0) == pytest.approx(in_all, abs=bound), result
+    assert sum(given.get(cause, 0.0) for cause in ("event_loop", "gil", "cpu", "throttled")) == pytest.approx(
+        in_all, abs=bound
+    ), result
     if in_all:
         right, other = ("gil", "event_loop") if "gil" in injected else ("event_loop", "gil")
         assert given[right] > given.get(other, 0.0), result

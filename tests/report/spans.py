@@ -8,7 +8,7 @@ from typing import Any
 from otel_consul import semconv
 from otel_consul.report import Aggregate
 
-LOCAL = {"event_loop", "gc", "gil"}
+LOCAL = {"event_loop", "gc", "gil", "cpu", "throttled"}
 
 
 def attributes(

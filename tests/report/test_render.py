@@ -93,7 +93,7 @@ def test_every_operation_has_its_bar_and_its_line_in_words() -> None:
     assert (
         "agent.service.deregister       3    3.0 ms    3.0 ms           0 %  all ok\n"
         "  all  ████████████████████▓▓▓▓▓▓▓▓  70 % opening a connection\n"
-        "  of it lost in this process: GIL or CPU 30 %\n"
+        "  of it lost in this process: GIL 30 %\n"
     ) in shown
 
 

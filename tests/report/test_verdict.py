@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from otel_consul.report import Aggregate, Cause, Verdict, judge, worst
+from otel_consul.report.wording import LOCAL_WORDS
 from otel_consul.semconv import LOCAL_DELAYS, PHASES
 from tests.report.spans import attributes, blocking, calls, stalled, timeouts
 
@@ -36,11 +37,12 @@ def test_wait_is_not_blamed_on_consul_alone() -> None:
     assert "cannot tell" in found.next_step
 
 
-@pytest.mark.parametrize("cause", ["event_loop", "gc", "gil"])
+@pytest.mark.parametrize("cause", ["event_loop", "gc", "gil", "cpu", "throttled"])
 def test_local_delay_that_explains_most_of_the_tail_is_blamed_and_wait_is_not(cause: str) -> None:
     found = verdict(0.5, wait=0.98, **{cause: 0.9})
     assert found.cause == cause
-    assert found.sentence.startswith("450 ms of 500 ms at P99 was lost in this process: ")
+    assert found.sentence.startswith(f"450 ms of 500 ms at P99 was {LOCAL_WORDS[cause]}")
+    assert LOCAL_WORDS[cause].startswith("lost ")
     assert "Consul" not in found.sentence
 
 

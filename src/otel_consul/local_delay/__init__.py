@@ -1,4 +1,4 @@
-"""Time that calls lose inside this process: the event loop, the garbage collector, the GIL.
+"""Time that calls lose on this side: to the event loop, the garbage collector, the GIL, or for want of a processor.
 
 It overlaps the phases and says how much of them is not Consul's. What each number can and cannot prove:
 
@@ -14,9 +14,14 @@ It overlaps the phases and says how much of them is not Consul's. What each numb
     Pauses of the collector while the call was open: exact. Not known is whether the call lost by them, or would only
     have waited for Consul meanwhile. They are in none of the other two.
 
+`cpu`, `throttled`
+    A thread was ready to run, and other processes had the processors, or the control group's CPU limit was used up. Exact,
+    by the kernel's account, once the machine has been seen to starve; just before that it is what the package's
+    background thread suffered meanwhile. None of it is in the others.
+
 `gil`
     A thread had its answer, or had sent its request, or had only computing to do, and did not run: others held the
-    GIL, or the machine was starved. These two cannot be told apart. For a call that keeps its thread waiting it is
+    GIL. Where the kernel does not say for how long a thread was ready, the two above are in it as well. For a call that keeps its thread waiting it is
     proved by the kernel as above, and by the thread's processor time. For asyncio it is that part of what would be
     `event_loop` in which the loop's thread did not have the processor and the package's own background thread was
     kept from running as well. What a thread loses in name resolution, in a pool's queue, or before it sends anything
@@ -67,7 +72,7 @@ class LocalDelay:
         """By id(loop)."""
         self._clocks = CallerClocks()
         self._latest = self._clocks.latest
-        self._probe = Probe(background, self._watching, self._clocks)
+        self._probe = Probe(background, self._watching, self._clocks, self._pauses)
         self._pauses.start()
         background.add(self._probe)
         forks.follow(self)

@@ -35,6 +35,12 @@ class Delay:
     # Class attributes, so that a call that has none of it pays nothing for it.
     event_loop: float = 0.0
     gil: float = 0.0
+    starved: float = 0.0
+    """Ready to run, and without a processor: `cpu` and `throttled` together."""
+    _ready: float | None = None
+    """The kernel's last word on how long this call's thread has been that; None while nobody asks."""
+    _asked: float = 0.0
+    """When that was."""
     _sock: Any = None
     """Where the answer comes in, while it is awaited."""
     _sent: float = 0.0
@@ -55,6 +61,8 @@ class Delay:
 
     def waited(self, clock: Clock) -> None:
         """A wait ends that no socket knows about: for a connection of the pool, for a name."""
+        if self._ready is not None:
+            self._without_processor(perf_counter())
 
     def connected(self, clock: Clock, sock: Any) -> None:
         """A connection is made, or its TLS is."""
@@ -74,6 +82,9 @@ class Delay:
                 # All of it left at once: what sending took beyond that was waiting for the GIL on the way back.
                 self._sure = True
                 self._lost(clock, clock.last, now)
+                return
+        if self._ready is not None:
+            self._without_processor(now)
 
     def answering(self, clock: Clock) -> None:
         """The head of the answer is here."""
@@ -91,6 +102,8 @@ class Delay:
         end = clock.last
         pauses = self._pauses
         gc = (pauses.until(end) if pauses.began else pauses.total) - self.paused
+        if gc > _LEAST:
+            gc = self._of_collector(gc, clock.started, end)
         if end - clock.started > SHORT:
             self._explain(clock, end, answered=answered)
             if (self.event_loop or self.gil) and not self._is_sure(clock.started, end):
@@ -98,7 +111,28 @@ class Delay:
         self._sock = None
         if gc and gc < _LEAST and gc < (end - clock.started) * _LEAST_SHARE:
             gc = 0.0
-        return [self.event_loop, gc, self.gil] if gc or self.event_loop or self.gil else None
+        if self.starved > _LEAST:
+            return self._divided(clock, gc, end - clock.started)
+        return [self.event_loop, gc, self.gil, 0.0, 0.0] if gc or self.event_loop or self.gil else None
+
+    def _of_collector(self, gc: float, start: float, end: float) -> float:
+        """What the collector took of its pauses, and what the machine did: a pause in the call's own thread is told of there."""
+        starved, by_others = self._pauses.starved(start, end, but_by=self._thread())
+        self.starved += by_others
+        return max(0.0, gc - starved)
+
+    def _thread(self) -> int:
+        """The number of the thread that runs this call."""
+        return 0
+
+    def _divided(self, clock: Clock, gc: float, elapsed: float) -> list[float]:
+        """The same, with what the machine took: by other processes, or by the CPU limit. None of it is twice in it."""
+        starved = min(self.starved, elapsed)
+        by_limit = self._probe.throttled(clock.started)
+        if by_limit is None:  # ready to run, but nobody knows what kept it: as good as the GIL, to who asks what to do
+            return [self.event_loop, gc, min(self.gil + starved, elapsed), 0.0, 0.0]
+        throttled = min(starved, by_limit)
+        return [self.event_loop, gc, self.gil, starved - throttled, throttled]
 
     def drop(self) -> None:
         """The call is abandoned, by another thread: nothing that it could still say would be true."""
@@ -106,6 +140,10 @@ class Delay:
     def _is_sure(self, start: float, end: float) -> bool:
         """A single tick may be chance. In a short call it counts if the background thread had its troubles too."""
         return self._sure or (end - start < _MANY_TICKS * TICK and self._probe.worst(start, end) > SHORT)
+
+    def _without_processor(self, now: float, lost: float = 0.0, start: float = 0.0) -> float:
+        """Seconds since the last question for which this call's thread had no processor. Counted, here and now."""
+        return 0.0
 
     def _explain(self, clock: Clock, end: float, *, answered: bool) -> None:
         """What can be said at the end only."""

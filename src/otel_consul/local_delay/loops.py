@@ -19,10 +19,12 @@ from math import inf
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
-from otel_consul.background.os_threads import get_ident
+from otel_consul.background.os_threads import get_ident, get_native_id
 from otel_consul.local_delay.callers import thread_time
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
+from otel_consul.local_delay.scheduler import run_delay
+from otel_consul.local_delay.sockets import TICK
 
 PERIOD: Final = 0.025
 SLOW_PERIOD: Final = 0.1
@@ -38,6 +40,8 @@ _MORE_TURNS: Final = 2
 _GIL_TURN: Final = 0.01
 """From the arrival of data to the step of the task that waits for it a loop makes some three turns, and each needs the
 GIL. One may be as late as the background thread was, but not each of them."""
+_PERIOD: Final = 0.1
+"""Seconds in which a CPU limit lets threads run for a while."""
 _BUSY_SHARE: Final = 0.1
 """A thread that computed for this share of a stretch was at something of its own, however slowly it got on."""
 _BEATS: Final = 512
@@ -55,6 +59,18 @@ class Split(NamedTuple):
 
     event_loop: float
     gil: float
+    starved: float
+    """It was ready to run, and had no processor."""
+
+
+class _Beat(NamedTuple):
+    """A heartbeat: when, and what the kernel said of the loop's thread."""
+
+    when: float
+    cpu: float
+    """Its processor time, seconds."""
+    ready: float | None
+    """Seconds for which it was ready without running; None where nobody asked."""
 
 
 class LoopWatch:
@@ -79,8 +95,9 @@ class LoopWatch:
         self._busy_since: float | None = None
         """Since when turn after turn has been slow."""
         self._last_busy = (0.0, 0.0)
-        self._beats: deque[tuple[float, float]] = deque(maxlen=_BEATS)
-        """Recent heartbeats: when, and the thread's processor time."""
+        self._beats: deque[_Beat] = deque(maxlen=_BEATS)
+        """Recent heartbeats."""
+        self._native: int | None = None
         self.doubtful_until = 0.0
         """Until then calls `note`, because the heartbeats were too far apart to tell who had the processor."""
         self._first = 0.0
@@ -115,7 +132,8 @@ class LoopWatch:
             cpu = thread_time()
             if self._due == inf:
                 self._first = cpu
-            self._beats.append((now, cpu))
+            self._native = get_native_id()
+            self._beats.append(_Beat(now, cpu, self._ready_time()))
             self._slow = False
             self._next(loop, now)
         self._waking()
@@ -142,7 +160,7 @@ class LoopWatch:
             return
         beats = self._beats
         if now - beats[-1][0] > PERIOD / 2:
-            beats.append((now, thread_time()))
+            beats.append(_Beat(now, thread_time(), self._ready_time()))
         if late > SLACK:
             if self._busy_since is None:
                 self._busy_since = self._due
@@ -164,8 +182,21 @@ class LoopWatch:
 
     def note(self, now: float) -> None:
         """As a heartbeat does, for what begins now."""
-        if now - self._beats[-1][0] > _CLOSE:
-            self._beats.append((now, thread_time()))
+        if now - self._beats[-1].when > _CLOSE:
+            self._beats.append(_Beat(now, thread_time(), self._ready_time()))
+
+    def _ready_time(self) -> float | None:
+        return run_delay(self._native) if self._probe.alert else None
+
+    def starved(self, start: float, now: float) -> float:
+        """Seconds from `start` to now for which the loop's thread was ready to run and had no processor."""
+        before = self._beat_before(start).ready
+        ready = None if before is None else self._ready_time()
+        if before is None or ready is None:
+            return self._probe.starved(start, now)
+        if now - self._beats[-1].when > _CLOSE:
+            self._beats.append(_Beat(now, thread_time(), ready))
+        return max(0.0, min(ready - before, now - start))
 
     def busy_since(self, now: float) -> float | None:
         """When the stretch of slow turns began that lasts until now, or did a moment ago."""
@@ -179,19 +210,25 @@ class LoopWatch:
     def split(self, start: float, now: float) -> Split:
         """What kept the loop's thread from a call between `start` and now. Runs on that thread.
 
-        It had the processor: the loop was busy. It had not, and other threads of this process could run: the loop was
+        It was ready to run and had no processor: the machine. It had the processor: the loop was busy. It had not, and other threads of this process could run: the loop was
         blocked. It had not, and another thread was kept from running as well: the GIL, or a starved machine; as much as
         that thread was kept, and no more. The collector's pauses are nobody else's. Its processor time is known since
         the last heartbeat before `start` only; what may be either's for that is neither's.
         """
-        lost = now - start
         gil = unknown = 0.0
-        paused = self._pauses.within(start, now)
-        idle = lost * _BUSY_SHARE + paused + _OWN
-        beat, before = self._beat_before(start)
+        # When an answer came is known to a tick of the kernel: half of one on average.
+        starved = self.starved(start - TICK / 2, now)
+        lost = max(0.0, now - start - starved)
+        paused = min(lost, self._pauses.within(start, now))
+        idle = (lost + starved) * _BUSY_SHARE + paused + _OWN
+        beat, before, _ = self._beat_before(start)
         had = thread_time() - before
         if had - (start - beat) < idle:
-            worst = self._probe.worst(start, now)
+            worst = self._probe.worst(start, now, starved=False)
+            whole = self._probe.worst(start, now)
+            if worst > _GIL_TURN or whole > max(_PERIOD, (now - start) / 2):
+                # It was held: a thread that merely starves runs in every period. What one starved, the other waited for it.
+                worst = whole
             others = max(0.0, min(lost, worst + _MORE_TURNS * min(worst, _GIL_TURN)) - paused)
             if had < idle:
                 gil = others
@@ -201,11 +238,11 @@ class LoopWatch:
             else:
                 unknown = others
                 self.doubtful_until = now + _DOUBT
-        return Split(max(0.0, lost - gil - unknown - paused), gil)
+        return Split(max(0.0, lost - gil - unknown - paused), gil, starved)
 
-    def _beat_before(self, when: float) -> tuple[float, float]:
+    def _beat_before(self, when: float) -> _Beat:
         """The last heartbeat before `when`, and the thread's processor time at it."""
         for beat in reversed(self._beats):
-            if beat[0] <= when:
+            if beat.when <= when:
                 return beat
-        return (when if len(self._beats) < _BEATS else -inf), self._first
+        return _Beat(when if len(self._beats) < _BEATS else -inf, self._first, None)

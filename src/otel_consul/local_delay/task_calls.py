@@ -17,6 +17,8 @@ from otel_consul.phases import Clock
 from otel_consul.semconv import Phase
 
 _WAITS: Final = range(Phase.POOL, Phase.DECODE)
+_COMPUTING: Final = 0.0005
+"""Seconds of computing below which nothing is asked."""
 _OWN_PER_BYTE: Final = 3e-9
 """Seconds in which a transport takes in a body and joins its parts, at most: on a slow or loaded machine."""
 
@@ -30,6 +32,12 @@ class TaskDelay(Delay):
         self._probe = probe
         self._watch = watch
         watch.open(self)
+        if probe.alert:
+            watch.note(perf_counter())
+
+    def _thread(self) -> int:
+        """The number of the loop's thread."""
+        return self._watch.thread
 
     def waited(self, clock: Clock) -> None:
         """As far as the loop was busy, what was waited for may have come at any time in it."""
@@ -49,6 +57,13 @@ class TaskDelay(Delay):
                 super()._arrived(clock, sock, clock.last, now)
             else:
                 self._loop_was_busy(clock, clock.last, now)
+
+    def sent(self, clock: Clock, sock: Any) -> None:
+        """As every call's; and until here the loop's thread had only computing to do, unless it had to wait for something."""
+        super().sent(clock, sock)
+        if self._probe.alert:
+            waited = sum(clock.times[: Phase.SEND])
+            self._computing(self._sent, clock.started if waited < SHORT and not clock.resends else clock.last)
 
     def received(self, clock: Clock, size: int = 0) -> None:
         """The body's last part may have been waiting as well, but a long body keeps the loop busy by itself."""
@@ -71,7 +86,16 @@ class TaskDelay(Delay):
         """As every call's; and the loop need not be watched for it any more."""
         self._watch.calls.discard(self)
 
+    def _computing(self, now: float, start: float) -> None:
+        """From `start`, or the last question, to now the loop's thread had nothing to wait for but a processor."""
+        start = max(start, self._asked)
+        if now - start > _COMPUTING:
+            self._asked = now
+            self.starved += self._watch.starved(start, now)
+
     def _explain(self, clock: Clock, end: float, *, answered: bool) -> None:
+        if answered and self._probe.alert:
+            self._computing(end, end - clock.times[Phase.DECODE])
         if not answered and clock.phase in _WAITS:
             self._loop_was_busy(clock, clock.started, end)
 
@@ -94,8 +118,11 @@ class TaskDelay(Delay):
 
     def _lost(self, clock: Clock, start: float, now: float) -> None:
         try:
-            event_loop, gil = self._watch.split(start, now)
+            start = max(start, min(self._asked, now))
+            event_loop, gil, starved = self._watch.split(start, now)
+            self._asked = now
             self.event_loop += event_loop
             self.gil += gil
+            self.starved += starved
         except Exception:  # noqa: BLE001
             guard.fault("attributing local delay")

@@ -6,12 +6,13 @@ from time import perf_counter
 from typing import Final
 
 from otel_consul import guard
-from otel_consul.background.os_threads import cooperative, get_ident
+from otel_consul.background.os_threads import cooperative, get_ident, get_native_id
 from otel_consul.local_delay import sockets
 from otel_consul.local_delay.callers import thread_time
 from otel_consul.local_delay.calls import SHORT, Delay
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
+from otel_consul.local_delay.scheduler import run_delay
 from otel_consul.local_delay.sockets import TICK
 from otel_consul.phases import Clock
 from otel_consul.semconv import Phase
@@ -35,6 +36,13 @@ class ThreadDelay(Delay):
         self._probe = probe
         self._cpu = cpu
         """The thread's processor time when the call began, or a moment before."""
+        if probe.alert:
+            self._ready = run_delay(get_native_id())
+            self._asked = perf_counter()
+
+    def _thread(self) -> int:
+        """The number of the thread that waits."""
+        return get_ident()
 
     def received(self, clock: Clock, size: int = 0) -> None:
         """What Consul's answer took to come in; from its head on the thread has nothing else to wait for."""
@@ -64,15 +72,32 @@ class ThreadDelay(Delay):
             # Its own collections are processor time, unless a finalizer let go of the GIL.
             own = self._pauses.within(start, end) - by_others
             computing -= max(thread_time() - self._cpu, own) + by_others
+            computing -= self._without_processor(end, computing, clock.started)
             if computing > SHORT:
                 self._sure = True
                 self.gil += computing
+        elif self._ready is not None:
+            self._without_processor(end)
         if self.gil and cooperative("socket"):
             # A greenlet, and its hub had no time for it.
             self.event_loop, self.gil = self.gil, 0.0
 
     def _lost(self, clock: Clock, start: float, now: float) -> None:
         try:
-            self.gil += max(0.0, now - start - self._pauses.within(start, now))
+            lost = max(0.0, now - start - self._pauses.within(start, now))
+            self.gil += max(0.0, lost - self._without_processor(now, lost, start))
         except Exception:  # noqa: BLE001 -- transports call this in the caller's way
             guard.fault("attributing local delay")
+
+    def _without_processor(self, now: float, lost: float = 0.0, start: float = 0.0) -> float:
+        """As every call's. Where the thread was not asked before: what another suffered meanwhile, of the `lost` seconds."""
+        if self._ready is None:
+            seconds = min(lost, self._probe.starved(start, now)) if lost > SHORT else 0.0
+        else:
+            ready = run_delay(get_native_id())
+            if ready is None:
+                return 0.0
+            seconds = max(0.0, min(ready - self._ready, now - self._asked))
+            self._ready, self._asked = ready, now
+        self.starved += seconds
+        return seconds

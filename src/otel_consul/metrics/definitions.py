@@ -58,7 +58,7 @@ LOCAL_DELAY_TIME: Final = Metric(
     "observable_counter",
     "s",
     (OPERATION, LOCAL_DELAY_CAUSE),
-    "Time calls lost inside this process: event loop, garbage collector, GIL. Overlaps the phases.",
+    "Time calls lost on this side: event loop, garbage collector, GIL, no processor, CPU limit. Overlaps the phases.",
     Totals.local_delay_time,
 )
 OPERATIONS: Final = Metric(

@@ -37,7 +37,9 @@ PHASE_WORDS: Final[Mapping[str, str]] = {
 LOCAL_WORDS: Final[Mapping[str, str]] = {
     "event_loop": "lost in this process: its event loop was blocked",
     "gc": "lost in this process: the garbage collector ran",
-    "gil": "lost in this process: it could not run (the GIL or the CPU was busy)",
+    "gil": "lost in this process: it could not run (another thread held the GIL)",
+    "cpu": "lost to other processes: this one was ready to run, and they had the processors",
+    "throttled": "lost to this container's CPU limit",
 }
 """`2.10 s was ...`"""
 
@@ -53,7 +55,9 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "other": "Profile the program: it is neither Consul nor the network that could be seen.",
     "event_loop": "Move what computes or blocks out of the event loop. Consul is not at fault.",
     "gc": "Make less garbage, or tune the collector. Consul is not at fault.",
-    "gil": "Find the threads that compute, or a larger machine. Consul is not at fault.",
+    "gil": "Find the threads that compute. Consul is not at fault.",
+    "cpu": "Run fewer processes on this machine, or a larger one. Consul is not at fault.",
+    "throttled": "Raise the CPU limit, or compute less. Consul is not at fault.",
     Cause.NO_DEADLINE: "Set a time-out on the client.",
     Cause.NEVER_RETURNED: "Find out what Consul and the network did meanwhile; a shorter time-out ends such calls sooner.",
     Cause.ERRORS: "Check that the agent runs at that address, its log, and what the token may do.",
@@ -67,7 +71,13 @@ HELD_STEPS: Final[Mapping[str, str]] = {
 }
 """Where that is something else for blocking queries."""
 
-LOCAL_NAMES: Final[Mapping[str, str]] = {"event_loop": "event loop", "gc": "GC", "gil": "GIL or CPU"}
+LOCAL_NAMES: Final[Mapping[str, str]] = {
+    "event_loop": "event loop",
+    "gc": "GC",
+    "gil": "GIL",
+    "cpu": "no processor",
+    "throttled": "CPU limit",
+}
 
 OUTCOME_WORDS: Final[Mapping[str, tuple[str, str]]] = {
     Outcome.OK: ("ok", "ok"),
