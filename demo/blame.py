@@ -18,6 +18,7 @@ NAMES = {
     "wait": "Consul or the network",
     "receive": "a trickling answer",
     "decode": "the decoding of answers",
+    "backoff": "the program's own back-off",
     "other": "what no phase measures",
     "event_loop": "the program's event loop",
     "gc": "the program's garbage collector",

@@ -112,7 +112,7 @@ def test_each_second_goes_to_the_phase_that_ran(time: Time) -> None:
     assert found == {"other": 1.0, "pool": 2.0, "send": 3.0, "wait": 4.0, "decode": 5.0}
 
 
-def test_what_ran_between_two_tries_is_other(time: Time) -> None:
+def test_what_ran_between_two_tries_is_back_off(time: Time) -> None:
     clock = Clock()
     clock.start()
     clock.mark(Phase.WAIT)
@@ -124,7 +124,7 @@ def test_what_ran_between_two_tries_is_other(time: Time) -> None:
     clock.mark(Phase.POOL)
     time.now = 4.5
     clock.stop()
-    assert (clock.times[Phase.WAIT], clock.times[Phase.OTHER], clock.times[Phase.POOL]) == (1.0, 3.0, 0.5)
+    assert (clock.times[Phase.WAIT], clock.times[Phase.BACKOFF], clock.times[Phase.POOL]) == (1.0, 3.0, 0.5)
     assert clock.retries == [(4.0, 1, "urllib3.exceptions.ProtocolError")]
 
 

@@ -177,7 +177,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     ),
     Scenario(
         name="two retries, back-off 0.4",
-        expected={"other": 0.4, "wait": 0.2},
+        expected={"backoff": 0.4, "wait": 0.2},
         styles=("sync",),
         retries=True,
         faults=({"path": "/v1/kv/a", "status": 500, "delay": 0.1, "times": 2},),

@@ -14,6 +14,7 @@ PHASES = {
     "wait": "#A352CC",
     "receive": "#1F60C4",
     "decode": "#FFB357",
+    "backoff": "#CCCCDC",
     "other": "#FFCB7D",
 }
 CAUSES = dict(zip(semconv.LOCAL_DELAYS, ("#FA6400", "#FADE2A", "#E02F44", "#FFB357", "#8F3B00"), strict=True))

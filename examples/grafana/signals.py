@@ -15,7 +15,7 @@ NETWORK_PHASES = (
     semconv.Phase.SEND,
     semconv.Phase.RECEIVE,
 )
-OWN_PHASES = (semconv.Phase.POOL, semconv.Phase.DECODE, semconv.Phase.OTHER)
+OWN_PHASES = (semconv.Phase.POOL, semconv.Phase.DECODE, semconv.Phase.BACKOFF, semconv.Phase.OTHER)
 
 FAILURES = "|".join(semconv.Outcome.FAILURES)
 UNHAPPY = f"{FAILURES}|{semconv.Outcome.CANCELLED}"

@@ -15,6 +15,9 @@ from typing import Any, Final
 
 from otel_consul.semconv import PHASES, Phase
 
+_ERRORS: Final = 400
+"""The least status that is an error."""
+
 
 class Clock:
     """Seconds per phase of one call, and what its connection was. Times are `time.perf_counter` seconds."""
@@ -51,7 +54,7 @@ class Clock:
     def __init__(self) -> None:
         self.started = self.last = 0.0
         self.phase: int = Phase.OTHER
-        self.times: list[float] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        self.times: list[float] = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
     def start(self) -> None:
         """Start counting, in `other`."""
@@ -96,11 +99,11 @@ class Clock:
     def next_try(self) -> None:
         """The request is about to be sent, perhaps not for the first time."""
         if self.why is not None:
-            # What ran since the last try's end was no part of it: somebody's back-off, mostly.
+            # What ran since the last try's end was no part of it: somebody's back-off, unless an answer sent it elsewhere.
             if self._failed_at > self.last:
-                self.mark_at(Phase.OTHER, self._failed_at)
+                self.mark_at(Phase.BACKOFF, self._failed_at)
             elif self.running:
-                self.phase = Phase.OTHER
+                self.phase = Phase.BACKOFF if type(self.why) is int and self.why >= _ERRORS else Phase.OTHER
             self.resend(str(self.why))
 
     def resend(self, reason: str) -> None:

@@ -159,10 +159,22 @@ class Phase:
     WAIT: Final = 5
     RECEIVE: Final = 6
     DECODE: Final = 7
-    OTHER: Final = 8
+    BACKOFF: Final = 8
+    OTHER: Final = 9
 
 
-PHASES: Final[tuple[str, ...]] = ("pool", "dns", "connect", "tls", "send", "wait", "receive", "decode", "other")
+PHASES: Final[tuple[str, ...]] = (
+    "pool",
+    "dns",
+    "connect",
+    "tls",
+    "send",
+    "wait",
+    "receive",
+    "decode",
+    "backoff",
+    "other",
+)
 """The value of `consul.phase` for each `Phase`, by index."""
 PHASE_ATTRIBUTES: Final[tuple[str, ...]] = tuple(PHASE_PREFIX + name for name in PHASES)
 """The span attribute for each `Phase`, by index."""

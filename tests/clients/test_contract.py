@@ -131,6 +131,8 @@ def test_call_ends_as_without_the_plugin_and_its_span_says_how(
     if outcome == Outcome.ERROR:
         assert span.status.status_code is StatusCode.ERROR
         assert attributes[semconv.ERROR_TYPE] in error_types(given, status)
+        if status is not None and status >= 400:
+            assert attributes[semconv.ERROR_TYPE] == str(status), "what failed it is the answer"
     else:
         assert span.status.status_code is StatusCode.UNSET
         assert semconv.ERROR_TYPE not in attributes

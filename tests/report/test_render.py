@@ -158,7 +158,7 @@ def test_a_bar_of_many_phases_sums_up_the_small_ones() -> None:
     assert bar(shares).plain.endswith("wait 50 % · pool 20 % · rest 30 %")
 
 
-@given(st.lists(st.floats(0.01, 1), min_size=9, max_size=9))
+@given(st.lists(st.floats(0.01, 1), min_size=len(PHASES), max_size=len(PHASES)))
 def test_a_legend_fits_beside_its_bar(values: list[float]) -> None:
     found = bar({name: value / sum(values) for name, value in zip(PHASES, values, strict=True)})
     assert len(found) + len("  all  ") <= 80

@@ -33,7 +33,7 @@ def test_retries_add_up_and_back_off_is_other(instrumented: Telemetry, stub: Stu
     client.kv.get("key")
     span = instrumented.span
     slept = sum(urllib3.Retry(backoff_factor=0.3, history=history).get_backoff_time() for history in _histories(2))
-    lands(span, wait=0.4, other=slept)
+    lands(span, wait=0.4, backoff=slept)
     assert (span.attributes or {})["http.request.resend_count"] == 2
     retries = [dict(event.attributes or {}) for event in span.events if event.name == "consul.retry"]
     assert [r["http.response.status_code"] for r in retries] == [503, 503]
@@ -54,7 +54,7 @@ def test_retries_after_errors_name_them(instrumented: Telemetry, stub: StubAgent
     client.kv.get("key")
     span = instrumented.span
     slept = sum(urllib3.Retry(backoff_factor=0.3, history=history).get_backoff_time() for history in _histories(2))
-    lands(span, wait=0.4, other=slept)
+    lands(span, wait=0.4, backoff=slept)
     assert (span.attributes or {})["http.request.resend_count"] == 2
     assert (span.attributes or {})["consul.connection.reused"] is False
     assert events(span)["consul.retry"]["error.type"] == "urllib3.exceptions.ProtocolError"
@@ -73,7 +73,7 @@ def test_retries_in_vain_end_in_the_phase_the_last_error_struck_in(
     assert (span.attributes or {})["http.request.resend_count"] == 2
 
 
-def test_a_back_off_of_the_programs_own_is_other(instrumented: Telemetry, stub: StubAgent, std: Driver) -> None:
+def test_a_back_off_of_the_programs_own_is_one_too(instrumented: Telemetry, stub: StubAgent, std: Driver) -> None:
     class Stubborn(HTTPAdapter):  # type: ignore[misc]
         def send(self, *args: Any, **kwargs: Any) -> Any:
             for _ in range(2):
@@ -94,7 +94,7 @@ def test_a_back_off_of_the_programs_own_is_other(instrumented: Telemetry, stub: 
     stub.fault("/v1/kv/key", status=503, times=1)
     client.kv.get("key")
     span = instrumented.span
-    lands(span, other=2 * DELAY)
+    lands(span, backoff=2 * DELAY)
     assert (span.attributes or {})["http.request.resend_count"] == 2
     assert [next(iter({"error.type", "http.response.status_code"} & set(e.attributes or {}))) for e in span.events] == [
         "error.type",

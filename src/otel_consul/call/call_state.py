@@ -68,7 +68,7 @@ class CallState(Clock):
         self.attributes = attributes
         # what Clock.__init__ does
         self.phase = OTHER
-        self.times = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        self.times = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
 
     @property
     def limits(self) -> Limits:

@@ -71,7 +71,9 @@ def finish(call: CallState, exc: BaseException | None) -> None:  # noqa: PLR0912
     if exc is not None:
         call.raised = True
         try:
-            result = of_exception(exc, call.limits, phase, elapsed)
+            result = of_exception(
+                exc, call.limits, phase, elapsed, attributes.get(semconv.HTTP_RESPONSE_STATUS_CODE, call.why)
+            )
         except Exception:  # noqa: BLE001
             guard.fault("ending a failed call")
             result = Result(Outcome.ERROR, qualified_name(type(exc)))

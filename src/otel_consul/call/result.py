@@ -27,9 +27,9 @@ WENT_WELL: Final = Result(Outcome.OK)
 FAILURES: Final = frozenset(Outcome.FAILURES)
 
 
-def of_exception(exc: BaseException, limits: Limits, phase: int, elapsed: float) -> Result:
-    """The caller got `exc` after `elapsed` seconds, in `phase`."""
-    failure = failures.of_exception(exc, limits, elapsed)
+def of_exception(exc: BaseException, limits: Limits, phase: int, elapsed: float, status: Any = None) -> Result:
+    """The caller got `exc` after `elapsed` seconds, in `phase`; `status` is that of the last answer, if there was one."""
+    failure = failures.of_exception(exc, limits, elapsed, status)
     there = _where(phase, elapsed)
     if failure.outcome == Outcome.CANCELLED:
         return _of_cancelled(exc, limits, there)

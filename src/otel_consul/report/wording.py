@@ -30,6 +30,7 @@ PHASE_WORDS: Final[Mapping[str, str]] = {
     "wait": "waiting for Consul or the network",
     "receive": "receiving the answer: it trickled in",
     "decode": "decoding the answer in this process",
+    "backoff": "waiting on purpose, between two tries",
     "other": "outside the measured phases",
 }
 """`2.10 s was ...`"""
@@ -52,6 +53,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "wait": "Compare with Consul's own metrics: a client cannot tell a slow Consul from a slow network.",
     "receive": "Check the network, and how much is read at once.",
     "decode": "Read less at once, or decode outside the event loop.",
+    "backoff": "See why the first try fails; the rest is the program's own pause.",
     "other": "Profile the program: it is neither Consul nor the network that could be seen.",
     "event_loop": "Move what computes or blocks out of the event loop. Consul is not at fault.",
     "gc": "Make less garbage, or tune the collector. Consul is not at fault.",

@@ -23,7 +23,8 @@ class Failure(NamedTuple):
     outcome: str
     """`error`, `timeout` or `cancelled`."""
     error_type: str
-    """The qualified name of the class of `cause`; builtins without their module."""
+    """The status of the answer that failed the call; else the qualified name of the class of `cause`, builtins without their
+    module."""
     kind: str | None
     """Which time-out struck; None if none did, or where it cannot be told."""
     cause: BaseException
@@ -51,12 +52,18 @@ _CANCELLED: Final = frozenset(
 )
 _MASKING_MODULES: Final = frozenset({"consul", "builtins"})
 _MASKED_MODULES: Final = frozenset({"tornado", "twisted"})
+_FIRST_ERROR: Final = 400
+_LAST_ERROR: Final = 598
+"""tornado's 599 is no answer's."""
 _DEPTH: Final = 5
 """How far to follow a chain of nested exceptions."""
 
 
-def of_exception(exc: BaseException, limits: Limits, elapsed: float) -> Failure:
-    """What `exc`, raised by the transport or its callback after `elapsed` seconds, means for the call."""
+def of_exception(exc: BaseException, limits: Limits, elapsed: float, status: Any = None) -> Failure:
+    """What `exc`, raised by the transport or its callback after `elapsed` seconds, means for the call.
+
+    `status` is that of the last answer, if there was one: with an error's, it is what the client made an exception of.
+    """
     cause = _unmask(exc)
     error_type = qualified_name(type(cause))
     if _is_cancellation(cause):
@@ -65,7 +72,16 @@ def of_exception(exc: BaseException, limits: Limits, elapsed: float) -> Failure:
         kind = _timeout_kind(type(nested))  # type: ignore[arg-type]
         if kind is not None:
             return Failure(Outcome.TIMEOUT, error_type, kind or _told_by(nested, limits, elapsed), cause)
+    if type(status) is not int:
+        status = getattr(cause, "code", None)  # tornado's HTTPError, which its client raises in an answer's place
+    if type(status) is int and _FIRST_ERROR <= status <= _LAST_ERROR and not _broke_off(cause):
+        error_type = str(status)
     return Failure(Outcome.ERROR, error_type, None, cause)
+
+
+def _broke_off(exc: BaseException) -> bool:
+    """Whether the connection failed, and not the answer: urllib3 says of the latter that it gives up because of answers."""
+    return isinstance(exc, OSError) and not any(type(one).__name__ == "ResponseError" for one in _chain(exc))
 
 
 def _is_cancellation(exc: BaseException) -> bool:

@@ -221,8 +221,8 @@ SIGNALS: Final = Signals(
     Wrap(_CONNECTIONS, "assert_header_parsing", _head, optional=True),  # 1.26 reads bodies after `getresponse`
     Wrap("urllib3.response", "HTTPResponse.release_conn", _release_conn),
     Wrap(_RETRIES, "Retry.increment", _increment),
-    Wrap(_RETRIES, "Retry.sleep", _marking(OTHER)),
-    Wrap(_RETRIES, "Retry.sleep_for_retry", _marking(OTHER)),
+    Wrap(_RETRIES, "Retry.sleep", _marking(Phase.BACKOFF, OTHER)),
+    Wrap(_RETRIES, "Retry.sleep_for_retry", _marking(Phase.BACKOFF, OTHER)),
 )
 
 
