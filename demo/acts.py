@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from demo.stage import Stage
+from otel_consul.network.tcp_info import AVAILABLE
 
 Fault = Callable[[Stage], AbstractContextManager[None]]
 
@@ -47,10 +48,10 @@ ACTS = (
     ),
     Act(
         title="A slow server",
-        what=f"Consul is short of CPU: it stands still for {DELAY} s, again and again. To its client this looks just "
-        "like a slow network, so the most that can be told is: one of these two, and not the program.",
+        what=f"Consul is short of CPU: it stands still for {DELAY} s, again and again. Its machine still acknowledges each "
+        "request, so that on Linux it can be told from a slow network.",
         culprit="a slow Consul",
-        cause="wait",
+        cause="consul" if AVAILABLE else "wait",
         fault=lambda on: on.slowed(DELAY),
     ),
     Act(

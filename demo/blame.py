@@ -16,6 +16,8 @@ NAMES = {
     "pool": "too few connections",
     "send": "the sending of requests",
     "wait": "Consul or the network",
+    "consul": "Consul",
+    "network": "the network",
     "receive": "a trickling answer",
     "decode": "the decoding of answers",
     "backoff": "the program's own back-off",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import socket
 import sys
 import threading
@@ -20,17 +21,33 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--tls-delay", type=float)
     parser.add_argument("--backlog", action="store_true", help="connections are taken only once the queue was full")
+    parser.add_argument("--host", default="127.0.0.1")
     options = parser.parse_args()
-    with StubAgent(tls=options.tls_delay is not None, delay_handshake=options.tls_delay or 0.0) as agent:
+    with StubAgent(
+        host=options.host, tls=options.tls_delay is not None, delay_handshake=options.tls_delay or 0.0
+    ) as agent:
         for key in ("a", "b", "held"):
             agent.put(key, key)
         if not options.backlog and options.tls_delay is None:
             agent.fill("big/", _MEGABYTES, _KEYS)
-        if not options.backlog:
+        if options.host != "127.0.0.1":
+            _obey(agent)
+        elif not options.backlog:
             print(agent.port, agent.ca_file or "", flush=True)
             sys.stdin.read()
         else:
             _behind_full_backlog(agent.port)
+
+
+def _obey(agent: StubAgent) -> None:
+    """Where nobody can reach the agent's own control: a fault for each line of JSON on the standard input, or none."""
+    print(agent.port, agent.ca_file or "", flush=True)
+    agent.put("large", "x" * 500_000)
+    for line in sys.stdin:
+        agent.heal()
+        if line.strip() != "null":
+            agent.fault(**json.loads(line))
+        print("done", flush=True)
 
 
 def _behind_full_backlog(target: int) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest import mock
@@ -30,9 +30,9 @@ TLS_SECONDS = 0.5
 class Agent:
     """A stand-in agent in another process, until `close`."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, prefix: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.attribution.agent", *options],
+            [*prefix, sys.executable, "-m", "benchmarks.attribution.agent", *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -44,8 +44,21 @@ class Agent:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self._process.pid
+
+    def fault(self, fault: Mapping[str, Any]) -> None:
+        """What happens from now on, of an agent in a namespace of its own."""
+        self.tell(json.dumps(fault))
+
+    def heal(self) -> None:
+        """Undo that."""
+        self.tell("null")
+
     def tell(self, word: str) -> None:
-        """A command for the agent behind a backlog."""
+        """A command for an agent that listens to its standard input."""
         assert self._process.stdin is not None
         self._process.stdin.write(word + "\n")
         self._process.stdin.flush()

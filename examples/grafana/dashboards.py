@@ -61,6 +61,7 @@ def hung_calls_and_failures() -> dashboard.Dashboard:
             (panels.lines(signals_calls.RETRIES), 0, 19, 8, 9),
             (panels.lines(signals_calls.BLOCKING, alarm=colours.STALLED), 8, 19, 8, 9),
             (panels.lines(signals_calls.STALE_READS), 16, 19, 8, 9),
+            (panels.lines(signals_calls.NETWORK), 0, 28, 24, 8),
         ],
     )
 

@@ -41,6 +41,10 @@ LATE_TIME = of(definitions.LATE_TIME)
 LEADERLESS_READS = of(definitions.LEADERLESS_READS)
 MAX_LAST_CONTACT = of(definitions.MAX_LAST_CONTACT)
 CONNECTIONS_OPENED = of(definitions.CONNECTIONS_OPENED)
+NETWORK_DELAY_TIME = of(definitions.NETWORK_DELAY_TIME)
+RETRANSMISSIONS = of(definitions.RETRANSMISSIONS)
+INSTANCES = of(definitions.INSTANCES)
+INSTANCES_CREATED = of(definitions.INSTANCES_CREATED)
 
 # opentelemetry-instrumentation-system-metrics
 CPU_TIME = classic_name("process.cpu.time", "s", "observable_counter")
@@ -54,6 +58,7 @@ BLOCKING = label(semconv.BLOCKING)
 DEADLINE = label(semconv.DEADLINE)
 PHASE = label(semconv.PHASE)
 CAUSE = label(semconv.LOCAL_DELAY_CAUSE)
+NETWORK_STATE = label(semconv.NETWORK_STATE)
 ERROR_TYPE = label(semconv.ERROR_TYPE)
 SERVER_ADDRESS = label(semconv.SERVER_ADDRESS)
 SERVER_PORT = label(semconv.SERVER_PORT)
@@ -74,6 +79,11 @@ RANGE = "$__range"
 def rate(metric: str, selector: str, window: str = INTERVAL) -> str:
     """Per second."""
     return f"rate({metric}{{{selector}}}[{window}])"
+
+
+def latest(metric: str, selector: str) -> str:
+    """The newest value of a gauge. At a step where the next one is still on its way, this is no gap, and never 0."""
+    return f"last_over_time({metric}{{{selector}}}[{INTERVAL}])"
 
 
 def total(vector: str, *by: str) -> str:

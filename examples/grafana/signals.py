@@ -28,7 +28,9 @@ FAILED_LIMITS = (0.01, 0.05)
 """Shares of failed calls; rules.yaml alerts on the second."""
 ZOOM = "Drag over the bad minutes in *Time by phase*: this panel follows the time range."
 
-UNUSED_ON_PURPOSE: dict[str, str] = {}
+UNUSED_ON_PURPOSE: dict[str, str] = {
+    "consul.client.instances": "How many clients there are says little; how many are made does, and is shown.",
+}
 """Metrics that no panel shows, each with the reason. A metric in neither place fails a test."""
 
 
@@ -69,14 +71,15 @@ def phase_time(phases: tuple[int, ...]) -> str:
 
 
 def _culprits() -> tuple[Query, ...]:
-    """Shares of the calls' time. Local delay that the process's own phases cannot hold was taken out of the wait."""
+    """Shares of the calls' time. What was lost here or by the network is taken out of the wait."""
     spent = q.total(q.rate(q.PHASE_TIME, q.CALLS), q.OPERATION)
     wait = q.or_zero(phase_time(CONSUL_PHASES), spent)
     own = q.or_zero(phase_time(OWN_PHASES), spent)
     delay = q.total(q.rate(q.LOCAL_DELAY_TIME, q.ALL_CALLS), q.OPERATION)
     hidden = q.or_zero(f"clamp_min({delay} - {own}, 0)", spent)
-    consul = f"sum(clamp_min({wait} - {hidden}, 0)) / sum({spent})"
-    network = f"sum({q.or_zero(phase_time(NETWORK_PHASES), spent)}) / sum({spent})"
+    lost = q.or_zero(q.total(q.rate(q.NETWORK_DELAY_TIME, q.CALLS), q.OPERATION), spent)
+    consul = f"sum(clamp_min({wait} - {hidden} - {lost}, 0)) / sum({spent})"
+    network = f"sum({q.or_zero(phase_time(NETWORK_PHASES), spent)} + {lost}) / sum({spent})"
     return (
         Query(consul, "Consul"),
         Query(network, "Network"),
@@ -97,13 +100,15 @@ CULPRIT = Signal(
     title="Is it Consul, the network, or us?",
     what=(
         "Shares of the time of finished calls (no blocking queries). *Consul*: waiting for the first byte of the "
-        "answer. *Network*: DNS, connect, TLS, sending, receiving. *This process*: waiting for a pooled connection, "
+        "answer. *Network*: DNS, connect, TLS, sending, receiving, and what the kernel proves of the wait: requests "
+        "that had to be sent again, the way there and back. *This process*: waiting for a pooled connection, "
         "decoding, the client library, and waits that were really a busy event loop, the garbage collector, the GIL, a missing processor or a CPU limit."
     ),
     high="that one is to blame for most of the time. Shares say who, not how bad: a fast service has a culprit too.",
     next=(
-        "*Time by phase* for when it began, *Mean call by phase* for which operation. Seen from here a slow network "
-        "and a slow Consul both lengthen the wait; the connect phase, one round trip, tells them apart."
+        "*Time by phase* for when it began, *Mean call by phase* for which operation. An answer that is lost after the "
+        "request was acknowledged leaves no trace on this side, and counts as Consul's; behind a sidecar or a load "
+        "balancer, so does all that lies behind it."
     ),
     unit="percentunit",
     queries=_culprits(),
@@ -130,13 +135,13 @@ HEALTH = Signal(
         ),
         Query(_failed_share(q.ALL_CALLS, q.INTERVAL), "Failed", unit="percentunit", limits=FAILED_LIMITS),
         Query(
-            q.or_zero(f"sum({q.STALLED}{{{q.ALL_CALLS}}})", q.total(q.rate(q.OPERATIONS, q.ALL_CALLS))),
+            q.total(q.latest(q.STALLED, q.ALL_CALLS)),
             "Stalled",
             unit="none",
             limits=(1, 1),
         ),
         Query(
-            q.or_zero(f"max({q.OLDEST_AGE}{{{q.CALLS}}})", q.total(q.rate(q.OPERATIONS, q.ALL_CALLS))),
+            f"max({q.latest(q.OLDEST_AGE, q.CALLS)})",
             "Oldest",
             unit="s",
             limits=(5, HUNG_SECONDS),

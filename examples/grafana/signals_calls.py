@@ -11,16 +11,24 @@ STALE_GAUGE = "After a crash, pipelines that push repeat the last value for five
 
 OPEN_CALLS = Signal(
     title="Open calls, and those stalled",
-    what=f"Calls in progress now, and those among them older than the stall threshold. No blocking queries. {STALE_GAUGE}",
+    what=(
+        "Calls in progress now, and those among them older than the stall threshold, by what the kernel knows of their "
+        "connections. *unacknowledged*: the other side's kernel has not acknowledged the request. *acknowledged*: it has the "
+        "whole request, and its program says nothing. *closed_by_peer*: it has hung up, and nobody here has noticed. "
+        f"*unknown*: it cannot be asked, or no answer is waited for. No blocking queries. {STALE_GAUGE}"
+    ),
     high=(
-        "a floor that rises and never falls is a leak: calls are started and never end. A short peak is load, or a "
-        "slow Consul."
+        "a floor that rises and never falls is a leak: calls are started and never end. Stalled and `unacknowledged`: the "
+        "network, or a host that is gone. `acknowledged`: Consul. `closed_by_peer`: a busy loop or thread here."
     ),
     next="*Oldest open call*. `otel_consul.dump_open_calls()` in the process names who waits, with file and line.",
     unit="short",
     queries=(
-        Query(q.total(f"{q.ACTIVE}{{{q.CALLS}}}", q.OPERATION), BY_OPERATION),
-        Query(q.total(f"{q.STALLED}{{{q.CALLS}}}", q.OPERATION), f"{BY_OPERATION} stalled"),
+        Query(q.total(q.latest(q.ACTIVE, q.CALLS), q.OPERATION), BY_OPERATION),
+        Query(
+            q.total(q.latest(q.STALLED, q.CALLS), q.OPERATION, q.NETWORK_STATE),
+            f"{BY_OPERATION} {{{{{q.NETWORK_STATE}}}}} stalled",
+        ),
     ),
 )
 OLDEST = Signal(
@@ -32,7 +40,24 @@ OLDEST = Signal(
     ),
     next="*Calls without a deadline*; the trace of the call has a child span `… stalled` with the stack of the caller.",
     unit="s",
-    queries=(Query(f"max by ({q.OPERATION}) ({q.OLDEST_AGE}{{{q.CALLS}}})", BY_OPERATION),),
+    queries=(Query(f"max by ({q.OPERATION}) ({q.latest(q.OLDEST_AGE, q.CALLS)})", BY_OPERATION),),
+)
+NETWORK = Signal(
+    title="What the network lost",
+    what=(
+        "*Sent again* (left): segments per second that had to be sent again while calls waited. *Lost* (right): seconds "
+        "per second of the calls' wait that surely were the network's. By the kernel's account; Linux only."
+    ),
+    high="packets to the agent are dropped, or it is far away. Consul is innocent of this part.",
+    next="the way to that agent: firewalls, connection tracking, overloaded links; `ss -ti` on this host.",
+    unit="cps",
+    queries=(
+        Query(
+            q.total(q.rate(q.RETRANSMISSIONS, q.RESOURCE), q.SERVER_ADDRESS, q.SERVER_PORT),
+            f"sent again to {{{{{q.SERVER_ADDRESS}}}}}:{{{{{q.SERVER_PORT}}}}}",
+        ),
+        Query(q.total(q.rate(q.NETWORK_DELAY_TIME, q.ALL_CALLS), q.OPERATION), f"{BY_OPERATION} lost", unit="s"),
+    ),
 )
 FAILED_CALLS = Signal(
     title="Time-outs, errors and cancelled calls",
@@ -72,19 +97,27 @@ NO_DEADLINE = Signal(
     ),
 )
 RETRIES = Signal(
-    title="Retries and new connections",
-    what="What happens below the API call: requests sent again, and connections opened, per second.",
+    title="Retries, new connections and clients",
+    what=(
+        "What happens below the API call, per second: requests sent again, connections opened, and client objects that "
+        "made their first call."
+    ),
     high=(
         "retries: attempts fail and callers wait through all of them. Connections near the rate of calls: none is "
-        "reused, and every call pays for connect and TLS."
+        "reused, and every call pays for connect and TLS. Clients near it: one is made for each call, and an agent "
+        "refuses a client's 201st connection."
     ),
-    next="*Time by phase*: `connect` and `tls`. In the code: one client for the process, not one for each call.",
+    next="*Time by phase*: `connect` and `tls`. In the code: one client for the process; the log names who makes them.",
     unit="cps",
     queries=(
         Query(q.total(q.rate(q.RETRIES, q.ALL_CALLS), q.OPERATION), f"retries {BY_OPERATION}"),
         Query(
             q.total(q.rate(q.CONNECTIONS_OPENED, q.RESOURCE), q.SERVER_ADDRESS, q.SERVER_PORT),
             f"connections to {{{{{q.SERVER_ADDRESS}}}}}:{{{{{q.SERVER_PORT}}}}}",
+        ),
+        Query(
+            q.total(q.rate(q.INSTANCES_CREATED, q.RESOURCE), q.SERVER_ADDRESS, q.SERVER_PORT),
+            f"clients of {{{{{q.SERVER_ADDRESS}}}}}:{{{{{q.SERVER_PORT}}}}}",
         ),
     ),
 )
@@ -105,15 +138,15 @@ BLOCKING = Signal(
     ),
     unit="short",
     queries=(
-        Query(q.total(f"{q.ACTIVE}{{{q.WATCHES}}}", q.OPERATION), f"{BY_OPERATION} open"),
+        Query(q.total(q.latest(q.ACTIVE, q.WATCHES), q.OPERATION), f"{BY_OPERATION} open"),
         Query(
             # Of the operations that have watches: the others are zero for ever.
             f"{q.total(q.rate(q.LATE_TIME, q.ALL_CALLS), q.OPERATION)}"
-            f" and on ({q.OPERATION}) {q.ACTIVE}{{{q.WATCHES}}}",
+            f" and on ({q.OPERATION}) {q.latest(q.ACTIVE, q.WATCHES)}",
             f"{BY_OPERATION} late",
             unit="s",
         ),
-        Query(q.total(f"{q.STALLED}{{{q.WATCHES}}}", q.OPERATION), f"{BY_OPERATION} stalled"),
+        Query(q.total(q.latest(q.STALLED, q.WATCHES), q.OPERATION), f"{BY_OPERATION} stalled"),
     ),
 )
 STALE_READS = Signal(

@@ -72,6 +72,9 @@ RESPONSE_FILTERED_BY_ACLS: Final = "consul.response.filtered_by_acls"
 WAKEUP: Final = "consul.wakeup"
 LATE: Final = "consul.late"
 CONNECTION_REUSED: Final = "consul.connection.reused"
+NETWORK_DELAY: Final = "consul.network.delay"
+NETWORK_RETRANSMITS: Final = "consul.network.retransmits"
+NETWORK_RTT: Final = "consul.network.rtt"
 PHASE_PREFIX: Final = "consul.phase."
 LOCAL_DELAY_PREFIX: Final = "consul.local_delay."
 
@@ -93,6 +96,18 @@ CANCEL_REASON: Final = "consul.cancel.reason"
 PHASE: Final = "consul.phase"
 ELAPSED: Final = "consul.elapsed"
 LOCAL_DELAY_CAUSE: Final = "consul.local_delay.cause"
+NETWORK_STATE: Final = "consul.network.state"
+NETWORK_SILENT_FOR: Final = "consul.network.silent_for"
+
+
+class NetworkState:
+    """Whose silence a call hears that waits for its answer (`consul.network.state`)."""
+
+    UNACKNOWLEDGED: Final = "unacknowledged"
+    ACKNOWLEDGED: Final = "acknowledged"
+    CLOSED_BY_PEER: Final = "closed_by_peer"
+    UNKNOWN: Final = "unknown"
+    """On the metric only: there every attribute is always there."""
 
 
 class Outcome:

@@ -59,7 +59,7 @@ def test_the_program_knows_nothing_of_telemetry() -> None:
 @pytest.mark.parametrize(
     ("act", "finding", "sentence"),
     [
-        ("2", "Injected: a slow Consul. Blamed: Consul or the network.", "was waiting for Consul or the network"),
+        ("2", "Injected: a slow Consul. Blamed: Consul.", "was waiting for Consul: its side had the whole request"),
         ("3", "Injected: too few connections. Blamed: too few connections.", "was waiting for a free connection"),
         ("4", "Injected: a blocked event loop. Blamed: the program's event loop.", "its event loop was blocked"),
     ],

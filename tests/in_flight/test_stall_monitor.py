@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import consul
@@ -15,8 +17,10 @@ from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
 
-from otel_consul import open_calls
+import otel_consul
+from otel_consul import open_calls, semconv
 from otel_consul.in_flight import stall_monitor as monitor
+from otel_consul.network import tcp_info
 from testbed.stub_agent import StubAgent
 from tests.support.stalls import Logs, eventually
 from tests.support.telemetry import Telemetry
@@ -51,6 +55,10 @@ def test_record_and_child_span_while_it_hangs(
     assert THRESHOLD <= elapsed < THRESHOLD + 0.15
     assert attributes.pop("code.line.number") > 0
     assert attributes.pop("code.stacktrace").endswith(" guilty")
+    if tcp_info.AVAILABLE:
+        assert attributes.pop("consul.network.state") == "acknowledged"
+        assert attributes.pop("consul.network.retransmits") == 0
+        assert 0 < attributes.pop("consul.network.silent_for") < elapsed + 0.1
     assert attributes == {
         "consul.operation": "kv.get",
         "consul.phase": "wait",
@@ -229,3 +237,42 @@ def test_very_many_at_once_are_told_of_at_a_bearable_pace(
     # nobody is told of twice while others have not been told of once
     spans = [record.span_id for record in logs.stalled]
     assert len(set(spans)) == len(spans)
+
+
+# --- whose silence is it? -----------------------------------------------------------------------------------------------
+
+
+def test_a_call_that_hangs_says_whose_silence_it_is(stub: StubAgent, telemetry: Telemetry) -> None:
+    """In the log, in the child span, in the list, in the dump and on the metric."""
+    if not tcp_info.AVAILABLE:
+        pytest.skip("needs Linux")
+    stub.fault("/v1/kv/hang", stop="hang")
+    telemetry.instrument(stall_threshold=0.3)
+
+    def call() -> None:
+        with suppress(Exception):
+            guilty(consul.Consul(port=stub.port))
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    try:
+        (stalled,) = eventually(lambda: [span for span in telemetry.all_spans if span.name == "kv.get stalled"], 10.0)[
+            :1
+        ]
+        attributes = dict(stalled.attributes or {})
+        assert attributes[semconv.NETWORK_STATE] == "acknowledged"
+        assert attributes[semconv.NETWORK_RETRANSMITS] == 0
+        assert 0 < float(attributes[semconv.NETWORK_SILENT_FOR]) < 10  # type: ignore[arg-type]
+        (call,) = otel_consul.open_calls()
+        assert (call.network_state, call.network_retransmits) == ("acknowledged", 0)
+        assert call.network_silent_for is not None
+        text = io.StringIO()
+        otel_consul.dump_open_calls(text)
+        assert "network acknowledged" in text.getvalue()
+        points = {p[semconv.NETWORK_STATE]: n for p, n in telemetry.points("consul.client.stalled_operations")}
+        assert points == {"unknown": 0, "acknowledged": 1}
+    finally:
+        stub.heal()
+        thread.join(10)
+    points = {p[semconv.NETWORK_STATE]: n for p, n in telemetry.points("consul.client.stalled_operations")}
+    assert points == {"unknown": 0, "acknowledged": 0}

@@ -62,7 +62,7 @@ def test_lost_quorum_holds_calls_seven_seconds(consul_cluster: Cluster, instrume
     while server.leader() is not None:
         pause.wait(0.05)
 
-    with pytest.raises(Exception, match="No cluster leader") as caught:
+    with pytest.raises(Exception, match="No cluster leader"):
         client.kv.get("lost/a")
 
     span, seen, seconds = last(instrumented)

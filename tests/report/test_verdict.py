@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from otel_consul import semconv
 from otel_consul.report import Aggregate, Cause, Verdict, judge, worst
 from otel_consul.report.wording import LOCAL_WORDS
 from otel_consul.semconv import LOCAL_DELAYS, PHASES
@@ -34,7 +35,7 @@ def test_each_phase_is_named(phase: str) -> None:
 def test_wait_is_not_blamed_on_consul_alone() -> None:
     found = verdict(1.0, wait=1.0)
     assert "waiting for Consul or the network" in found.sentence
-    assert "cannot tell" in found.next_step
+    assert "nothing here tells" in found.next_step
 
 
 @pytest.mark.parametrize("cause", ["event_loop", "gc", "gil", "cpu", "throttled"])
@@ -210,3 +211,57 @@ def test_calls_that_took_no_time_are_explained_by_nothing() -> None:
 
 def test_without_calls_there_is_no_verdict() -> None:
     assert worst([]) is None
+
+
+# --- Consul or the network? -------------------------------------------------------------------------------------------
+
+
+def asked(seconds: float, *, lost: float = 0.0, again: int = 0, rtt: float = 0.001) -> Verdict:
+    about = attributes("kv.get", seconds, wait=0.98) | {semconv.NETWORK_RTT: rtt}
+    if lost:
+        about |= {semconv.NETWORK_DELAY: lost, semconv.NETWORK_RETRANSMITS: again}
+    aggregate = Aggregate()
+    aggregate.add(about, seconds)
+    return judge(aggregate.operations[0])
+
+
+def test_consul_is_named_where_its_side_had_the_request() -> None:
+    found = asked(2.0)
+    assert found.cause == "consul"
+    assert found.sentence.startswith("1.96 s of 2.00 s at P99 was waiting for Consul: its side had the whole request")
+    assert "the network has done its part" in found.next_step
+
+
+def test_the_network_is_named_where_the_request_had_to_be_sent_again() -> None:
+    found = asked(1.0, lost=0.86, again=2)
+    assert found.cause == "network"
+    assert found.sentence.startswith(
+        "860 ms of 1.00 s at P99 was lost by the network: a request was sent 3 times before it arrived"
+    )
+    assert "Consul is not at fault" in found.next_step
+
+
+def test_a_long_way_is_the_networks() -> None:
+    about = attributes("kv.get", 0.3, wait=0.98) | {semconv.NETWORK_RTT: 0.25, semconv.NETWORK_DELAY: 0.25}
+    aggregate = Aggregate()
+    aggregate.add(about, 0.3)
+    assert "it is a long way to the agent" in judge(aggregate.operations[0]).sentence
+
+
+def test_where_the_connection_could_not_be_asked_both_are_named() -> None:
+    assert verdict(1.0, wait=0.98).sentence.startswith("980 ms of 1.00 s at P99 was waiting for Consul or the network")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("unacknowledged", "never acknowledged the request: the network, or a host that is gone"),
+        ("acknowledged", "has the whole request and is silent: Consul, not the network"),
+        ("closed_by_peer", "has hung up, and nobody here has noticed"),
+    ],
+)
+def test_of_a_call_that_never_returned_it_says_whose_silence_it_is(state: str, words: str) -> None:
+    aggregate = Aggregate()
+    about = {semconv.OPERATION: "kv.get", semconv.ELAPSED: 12.0, semconv.DEADLINE: "none", semconv.NETWORK_STATE: state}
+    aggregate.add(about, 12.0, span_id="2", parent_id="1")
+    assert words in judge(aggregate.operations[0]).sentence

@@ -25,7 +25,7 @@ STYLES = ("sync",)
 # --- retries ----------------------------------------------------------------------------------------------------------
 
 
-def test_retries_add_up_and_back_off_is_other(instrumented: Telemetry, stub: StubAgent, std: Driver) -> None:
+def test_retries_add_up_and_back_off_is_apart(instrumented: Telemetry, stub: StubAgent, std: Driver) -> None:
     client = std.make(stub.port)
     warm(instrumented, client, std)
     mount(client, HTTPAdapter(max_retries=urllib3.Retry(3, backoff_factor=0.3, status_forcelist=[503])))

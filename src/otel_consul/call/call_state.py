@@ -14,6 +14,7 @@ from otel_consul.call.shared import Shared
 from otel_consul.clients.seam import Sender
 from otel_consul.consul_api.request import Query, hold
 from otel_consul.metrics.series import Series
+from otel_consul.network.connections import Silence
 from otel_consul.phases import Clock
 from otel_consul.semconv import DEFAULT_WAIT, Phase
 from otel_consul.stacks.call_site import CallSite
@@ -105,6 +106,18 @@ class CallState(Clock):
     def at(self, elapsed: float) -> int:
         """The wall-clock time in nanoseconds, `elapsed` seconds after the start."""
         return self.start_ns + int(elapsed * 1e9)
+
+    def silence(self) -> Silence | None:
+        """Whose silence it hears while it waits for its answer; None where that cannot be known."""
+        delay = self.delay
+        found: Silence | None = None if delay is None or self.phase != Phase.WAIT else delay.silence()
+        return found if self.phase == Phase.WAIT else None
+
+    @property
+    def keep_alive_advice(self) -> str:
+        """How to switch TCP keep-alive on with its HTTP library."""
+        sender: Sender | None = self.sender
+        return "" if sender is None else str(sender.transport.keep_alive_advice)
 
     @property
     def age(self) -> float:

@@ -18,6 +18,7 @@ from otel_consul.semconv import PHASE_ATTRIBUTES, PHASE_FLOOR, Outcome, Phase
 from otel_consul.transports import qualified_name
 
 OK_STATUS: Final = 200
+WAIT: Final = Phase.WAIT
 PHASE_NAMES: Final = PHASE_ATTRIBUTES[: Phase.OTHER]
 OTHER_NAME: Final = PHASE_ATTRIBUTES[Phase.OTHER]
 
@@ -115,10 +116,13 @@ def _record(  # noqa: PLR0912 -- a function more costs every call
     shared, call_type = call.shared, call.type
     operation = call_type.operation
     settings, totals = shared.settings, shared.totals
-    local = None
+    local = network = None
     delay = call.delay
     if delay is not None:
         call.delay = None
+        if delay.round_trip or delay.retransmits:
+            network = (min(delay.network_delay, call.times[WAIT]), delay.retransmits)
+            _networks(network, delay.round_trip, attributes)
         try:
             local = delay.total(call, answered=call.answer is not None)
         except Exception:  # noqa: BLE001 -- the rest of what is known is still worth exporting
@@ -167,6 +171,7 @@ def _record(  # noqa: PLR0912 -- a function more costs every call
                     late,
                     leaderless and operation.read,
                     contact if operation.read else None,
+                    network,
                 )
             )
             if len(totals.finished) > LONG:
@@ -201,6 +206,17 @@ def _measured(call: CallState, attributes: dict[str, Any], local: list[float] | 
         for cause, seconds in enumerate(local):
             if seconds > 0:
                 attributes[semconv.LOCAL_DELAY_ATTRIBUTES[cause]] = seconds
+
+
+def _networks(network: tuple[float, int], round_trip: float, attributes: dict[str, Any]) -> None:
+    """What the kernel said of the connection."""
+    delay, retransmits = network
+    if delay:
+        attributes[semconv.NETWORK_DELAY] = delay
+    if retransmits:
+        attributes[semconv.NETWORK_RETRANSMITS] = retransmits
+    if round_trip:
+        attributes[semconv.NETWORK_RTT] = round_trip
 
 
 def _retry_events(call: CallState) -> None:

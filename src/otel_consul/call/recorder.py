@@ -25,6 +25,7 @@ from otel_consul.call.deferred import later, lazily, watch, with_callback
 from otel_consul.call.observed_call import ObservedCall
 from otel_consul.call.shared import Shared
 from otel_consul.clients.client import Client
+from otel_consul.clients.reuse import Reuse
 from otel_consul.clients.seam import Observe, Sender
 from otel_consul.consul_api.operations import lookup
 from otel_consul.consul_api.request import blocking, read
@@ -43,6 +44,7 @@ class Recorder:
         self._transports = discover()
         self._by_class: weakref.WeakKeyDictionary[type, Transport] = weakref.WeakKeyDictionary()
         """The transports of the classes of transport objects seen so far."""
+        self._reuse = Reuse()
         self._capture_full = settings.capture_keys == "full"
         self._hooked = settings.request_hook is not None or settings.response_hook is not None
 
@@ -150,6 +152,11 @@ class Recorder:
             query = call_type.query
         if call_type.excluded:
             return None
+        calls = sender.calls
+        calls[0] += 1
+        if calls[0] == 1:
+            self.shared.totals.instances.seen(sender, call_type.series.server)
+            self._reuse.first_call(operation.name, calls, None)
         try:
             in_force = sender.transport.limits(http, params, kwargs)
         except Exception:  # noqa: BLE001 -- the client's own code works some of them out, and raises in the call too

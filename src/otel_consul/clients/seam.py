@@ -22,13 +22,15 @@ from otel_consul.clients.client import Client
 class Sender:
     """A transport object that sends calls, and what is known of it. Apart from its proxy: whose attributes are slow to read."""
 
-    __slots__ = ("client", "generation", "http", "seam", "transport")
+    __slots__ = ("__weakref__", "calls", "client", "generation", "http", "seam", "transport")
 
     def __init__(self, http: Any, seam: Seam) -> None:
         self.http = http
         self.seam = seam
         self.client = seam.client
         self.generation = Generation.number
+        self.calls = [0]
+        """How many it has sent; apart from it, for who asks when it is gone."""
         self.transport: Any = seam.transport_of(http)
         """The HTTP library that does its calls."""
 

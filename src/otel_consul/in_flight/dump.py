@@ -45,6 +45,12 @@ class OpenCall:
     """The caller's own line: the innermost one that is not a library's."""
     frames: tuple[Frame, ...] = field(repr=False)
     """The lines that lead to the call, outermost first."""
+    network_state: str | None = None
+    """Whose silence it hears: a value of `consul.network.state`."""
+    network_retransmits: int | None = None
+    """Segments sent again while it waited."""
+    network_silent_for: float | None = None
+    """Seconds since anything came from the other side."""
 
     def stack(self) -> str:
         """`frames` as text, one `file:line function` a line."""
@@ -90,6 +96,7 @@ def report(calls: Iterable[OpenCall]) -> str:
 def _seen(call: Call, frames: list[Frame], names: dict[int, str]) -> OpenCall:
     caller = frames[-1] if frames else None
     server = call.series.server
+    silence = call.silence()
     return OpenCall(
         operation=call.operation,
         server_address=server.get(semconv.SERVER_ADDRESS),
@@ -102,6 +109,9 @@ def _seen(call: Call, frames: list[Frame], names: dict[int, str]) -> OpenCall:
         file=caller and caller.file,
         line=caller and caller.line,
         function=caller and caller.function,
+        network_state=silence and silence.state,
+        network_retransmits=silence and silence.retransmits,
+        network_silent_for=silence and silence.silent_for,
         frames=tuple(frames),
     )
 
@@ -114,6 +124,8 @@ def _described(group: list[OpenCall]) -> Iterator[str]:
     facts = [f"age {youngest:.1f} to {eldest.age:.1f} s" if len(group) > 1 else f"age {eldest.age:.1f} s"]
     facts.append(f"deadline {_counted(call.deadline for call in group)}")
     facts.append(f"phase {_counted(call.phase for call in group)}")
+    if any(call.network_state for call in group):
+        facts.append(f"network {_counted(call.network_state for call in group)}")
     if eldest.blocking:
         facts.append("blocking")
     facts.append(_counted(_server(call) for call in group))

@@ -50,6 +50,10 @@ class Call(OpenCall, Protocol):
         """Where it is: a value of `consul.phase`."""
 
     @property
+    def keep_alive_advice(self) -> str:
+        """How to switch TCP keep-alive on with its HTTP library; empty if it has just ended."""
+
+    @property
     def age(self) -> float:
         """Seconds since it started."""
 

@@ -6,6 +6,7 @@ stalled since the last look lie together, and each of them waits in a heap for i
 
 from __future__ import annotations
 
+import logging
 import weakref
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -64,6 +65,8 @@ class StallMonitor:
         self._looked_until = float("-inf")
         self._allowed = float(BURST)
         self._allowed_at = perf_counter()
+        self._advised: set[tuple[Any, ...]] = set()
+        """Where it has been said that keep-alive is missing."""
 
     def look(self, now: float) -> float | None:
         """Report what is due at `now`; the seconds until something can be due again, None while nothing is open."""
@@ -126,17 +129,36 @@ class StallMonitor:
             except Exception:  # noqa: BLE001
                 guard.fault("reporting a stalled call")
 
+    def _advise(self, call: Call, attributes: Mapping[str, Any]) -> None:
+        """Nobody will ever notice that the other side of this connection is gone: say so, once for each place."""
+        silence, remedy = call.silence(), call.keep_alive_advice
+        line = attributes.get(semconv.CODE_FILE_PATH), attributes.get(semconv.CODE_LINE_NUMBER)
+        if silence is None or silence.keep_alive is not False or not remedy:
+            return
+        if line in self._advised or len(self._advised) >= _MOST_PLACES:
+            return
+        self._advised.add(line)
+        _log.warning(
+            "%s at %s:%s waits on a connection without TCP keep-alive, and has no deadline: if the other side is gone, nobody "
+            "ever notices. Set a time-out. To notice that the other side is gone, %s. Said once for each place.",
+            call.operation,
+            *line,
+            remedy,
+        )
+
     def _report(self, call: Call, threads: Mapping[int, FrameType]) -> None:
         elapsed = call.age
         attributes = _attributes(call, elapsed, threads)
         name = call.operation
+        if call.deadline == semconv.Deadline.NONE:
+            self._advise(call, attributes)
         self._logger.emit(
             LogRecord(
                 timestamp=time_ns(),
                 context=call.context,
                 severity_text="WARN",
                 severity_number=SeverityNumber.WARN,
-                body=f"{name} has been waiting for {elapsed:.1f} s (phase {call.phase_name})",
+                body=f"{name} has been waiting for {elapsed:.1f} s (phase {call.phase_name})" + _whose(attributes),
                 attributes=attributes,
                 event_name=semconv.EVENT_STALLED,
             )
@@ -146,6 +168,19 @@ class StallMonitor:
                 f"{name} stalled", call.context, SpanKind.INTERNAL, attributes, start_time=call.start_ns
             )
             span.end(call.start_ns + int(elapsed * 1e9))
+
+
+_MOST_PLACES: Final = 1000
+_log: Final = logging.getLogger("otel_consul")
+_SILENCES: Final[Mapping[str, str]] = {
+    semconv.NetworkState.UNACKNOWLEDGED: "; the other side has not acknowledged the request: the network, or a host that is gone",
+    semconv.NetworkState.ACKNOWLEDGED: "; the other side has the whole request, and its program is silent",
+    semconv.NetworkState.CLOSED_BY_PEER: "; the other side has hung up, and nobody here has noticed",
+}
+
+
+def _whose(attributes: Mapping[str, Any]) -> str:
+    return _SILENCES.get(attributes.get(semconv.NETWORK_STATE, ""), "")
 
 
 def _attributes(call: Call, elapsed: float, threads: Mapping[int, FrameType]) -> dict[str, Any]:
@@ -160,6 +195,11 @@ def _attributes(call: Call, elapsed: float, threads: Mapping[int, FrameType]) ->
     if call.wait is not None:
         attributes[semconv.BLOCKING] = True
         attributes[semconv.WAIT] = call.wait
+    silence = call.silence()
+    if silence is not None:
+        attributes[semconv.NETWORK_STATE] = silence.state
+        attributes[semconv.NETWORK_RETRANSMITS] = silence.retransmits
+        attributes[semconv.NETWORK_SILENT_FOR] = silence.silent_for
     lines = waiters.stack(call.waiter, call.origin, threads)
     if lines:
         caller = lines[-1]

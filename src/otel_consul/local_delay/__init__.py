@@ -49,6 +49,7 @@ from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Job, Probe, Sleeper
 from otel_consul.local_delay.task_calls import TaskDelay
 from otel_consul.local_delay.thread_calls import ThreadDelay
+from otel_consul.network.connections import CONNECTIONS
 from otel_consul.phases import Clock
 
 __all__ = ["LocalDelay"]
@@ -111,6 +112,7 @@ class LocalDelay:
     def stop(self) -> None:
         """Measure no more; calls still open end as if nothing had been lost from now on."""
         self._pauses.stop()
+        CONNECTIONS.clear()
         self._background.remove(self._probe)
         for watch in list(self._watches.values()):
             watch.stopped = True

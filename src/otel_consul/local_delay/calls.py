@@ -12,10 +12,13 @@ from __future__ import annotations
 from time import perf_counter
 from typing import Any, Final
 
+from otel_consul import guard
 from otel_consul.local_delay import sockets
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
 from otel_consul.local_delay.sockets import TICK
+from otel_consul.network import tcp_info
+from otel_consul.network.connections import CONNECTIONS, Silence
 from otel_consul.phases import Clock
 
 SHORT: Final = 0.002
@@ -50,6 +53,12 @@ class Delay:
     _sure: bool = False
     """Whether more than a single tick of the kernel's clock speaks for all this."""
 
+    network_delay: float = 0.0
+    """What its waits have lost to the network."""
+    retransmits: int = 0
+    """Segments sent again while it waited."""
+    round_trip: float = 0.0
+    """The least seen on its connection; 0 if not known."""
     _probe: Probe
 
     def __init__(self, pauses: Pauses, paused: float) -> None:
@@ -69,7 +78,9 @@ class Delay:
         self._sent = 0.0
         now = perf_counter()
         if now - clock.last > SHORT:
-            self._arrived(clock, sock, clock.last, now)
+            info = sockets.reading(sock)
+            self._arrived(clock, sockets.arrived_ago(info), clock.last, now)
+            note(sock, info)
 
     def sent(self, clock: Clock, sock: Any) -> None:
         """The request is sent; `sock` is where the answer will come in."""
@@ -77,7 +88,9 @@ class Delay:
         self._head = 0.0
         self._sent = now = perf_counter()
         if now - clock.last > SHORT:
-            ago = sockets.since_sent(sock)
+            info = sockets.reading(sock)
+            note(sock, info)
+            ago = sockets.sent_ago(info)
             if ago and ago + TICK >= now - clock.last:
                 # All of it left at once: what sending took beyond that was waiting for the GIL on the way back.
                 self._sure = True
@@ -90,7 +103,27 @@ class Delay:
         """The head of the answer is here."""
         self._head = now = perf_counter()
         if now - clock.last > SHORT:
-            self._arrived(clock, self._sock, clock.last, now)
+            info, sent_ago = sockets.reading(self._sock), self._sent_ago(now)
+            self._arrived(clock, sockets.arrived_ago(info, sent_ago), clock.last, now)
+            if sent_ago:
+                self._to_network(info, sent_ago)
+
+    def unanswered(self, clock: Clock) -> None:
+        """The wait for the answer ends, and it has not come: time is up, or the connection has failed."""
+        sent_ago = self._sent_ago(perf_counter())
+        if sent_ago > SHORT:
+            self._to_network(sockets.reading(self._sock), sent_ago, answered=False)
+
+    def silence(self) -> Silence | None:
+        """Whose silence the call hears that waits for its answer. From any thread, at any time."""
+        sock, sent = self._sock, self._sent
+        if sock is None or not sent or self._head:
+            return None
+        sent_ago = perf_counter() - sent
+        info = tcp_info.read(sock, sent_ago)
+        found = None if info is None else CONNECTIONS.silence(sock, info, sent_ago)
+        # The call may have gone on meanwhile, on another connection perhaps.
+        return found if self._sock is sock and self._sent == sent and not self._head else None
 
     def received(self, clock: Clock, size: int = 0) -> None:
         """The whole answer is here, so many bytes if that is known; what follows is decoding."""
@@ -151,13 +184,31 @@ class Delay:
     def _lost(self, clock: Clock, start: float, now: float) -> None:
         """From `start` to now the call could have gone on, and did not."""
 
+    def _to_network(self, info: bytes | None, sent_ago: float, *, answered: bool = True) -> None:
+        """The wait that began when the request went out is over: what of it was the network's?"""
+        try:
+            parsed = tcp_info.parse(info, sent_ago)
+            if parsed is not None:
+                lost = CONNECTIONS.lost(self._sock, parsed, sent_ago, answered=answered)
+                self.network_delay += lost.delay
+                self.retransmits += lost.retransmits
+                self.round_trip = lost.round_trip
+        except Exception:  # noqa: BLE001 -- transports call this in the caller's way
+            guard.fault("asking what the network lost")
+
     def _sent_ago(self, now: float) -> float:
         """Seconds since the request went out; 0 if it has not."""
         return now - self._sent if self._sent else 0.0
 
-    def _arrived(self, clock: Clock, sock: Any, start: float, now: float) -> None:
-        """A wait for the network from `start` is over: how long had it been, in truth?"""
-        ago = sockets.since_received(sock, self._sent_ago(now))
+    def _arrived(self, clock: Clock, ago: float | None, start: float, now: float) -> None:
+        """A wait for the network from `start` is over: it was `ago`, in truth, if that is known."""
         if ago:
             self._sure = self._sure or ago > TICK
             self._lost(clock, max(start, now - ago), now)
+
+
+def note(sock: Any, info: bytes | None) -> None:
+    """Something else than a wait has ended on this connection: what was sent again in it is not the next wait's."""
+    parsed = tcp_info.parse(info)
+    if parsed is not None:
+        CONNECTIONS.note(sock, parsed)

@@ -12,31 +12,31 @@ from __future__ import annotations
 
 import socket
 import sys
-import time
 from typing import Any, Final
+
+from otel_consul.network.tcp_info import AVAILABLE, BELIEVED, CLOSE_WAIT, LENGTH, TICK
+
+__all__ = ["AVAILABLE", "TICK", "arrived_ago", "reading", "sent_ago", "since_complete", "since_received", "since_sent"]
 
 _STATE: Final = 0
 _SENT: Final = 44
 _RECEIVED: Final = 52
 _RETRANSMITTED: Final = 100
-_LENGTH: Final = 104
-_CLOSE_WAIT: Final = 8
-"""The state of a connection whose other side has closed it."""
-_CLOCK_MONOTONIC_COARSE: Final = 6
 
 
-def _tick() -> float:
+def reading(sock: Any) -> bytes | None:
+    """What the kernel says of `sock`, as it says it; None if it does not."""
+    if not AVAILABLE or sock is None:
+        return None
     try:
-        return max(0.001, time.clock_getres(_CLOCK_MONOTONIC_COARSE))
-    except (AttributeError, OSError):
-        return 0.01
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, LENGTH)  # type: ignore[no-any-return]
+    except Exception:  # noqa: BLE001 -- a unix socket, a closed one, or somebody's imitation of a socket
+        return None
 
 
-TICK: Final = _tick()
-"""The kernel's clock, seconds: readings differ from the truth by up to this."""
-_BELIEVED: Final = 3 * TICK
-"""Seconds after which a kernel that keeps this clock must have seen it move, unless it has sent again since."""
-AVAILABLE: Final = sys.platform == "linux" and hasattr(socket, "TCP_INFO")
+def arrived_ago(info: bytes | None, since_sent: float = 0.0) -> float | None:
+    """As `since_received`, of a reading that was made just now."""
+    return _ago(info, _RECEIVED, since_sent)
 
 
 def since_received(sock: Any, sent_ago: float = 0.0) -> float | None:
@@ -44,30 +44,34 @@ def since_received(sock: Any, sent_ago: float = 0.0) -> float | None:
 
     `sent_ago` is how long ago the request went out at least: a kernel that says otherwise is not believed.
     """
-    return _ago(sock, _RECEIVED, sent_ago)
+    return _ago(reading(sock), _RECEIVED, sent_ago)
+
+
+def sent_ago(info: bytes | None) -> float | None:
+    """As `since_sent`, of a reading that was made just now."""
+    return _ago(info, _SENT)
 
 
 def since_complete(sock: Any, sent_ago: float = 0.0) -> float | None:
     """As `since_received`, where all has come. A hang-up is no data: if the other side has closed, nobody knows when."""
-    return _ago(sock, _RECEIVED, sent_ago, but_in=_CLOSE_WAIT)
+    return _ago(reading(sock), _RECEIVED, sent_ago, but_in=CLOSE_WAIT)
 
 
 def since_sent(sock: Any) -> float | None:
     """Seconds since data last went out; None if that cannot be known."""
-    return _ago(sock, _SENT)
+    return _ago(reading(sock), _SENT)
 
 
-def _ago(sock: Any, offset: int, sent_ago: float = 0.0, *, but_in: int = 0) -> float | None:
-    if not AVAILABLE or sock is None:
+def _ago(info: bytes | None, offset: int, sent_ago: float = 0.0, *, but_in: int = 0) -> float | None:
+    if info is None:
         return None
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LENGTH)
         if info[_STATE] == but_in or len(info) < offset + 4:
             return None
-        if sent_ago > _BELIEVED and not _word(info, _SENT) and not _word(info, _RETRANSMITTED):
+        if sent_ago > BELIEVED and not _word(info, _SENT) and not _word(info, _RETRANSMITTED):
             return None  # zeros, of a kernel that does not know (gVisor): they are no evidence of anything
         return _word(info, offset) / 1000
-    except Exception:  # noqa: BLE001 -- a unix socket, a closed one, or somebody's imitation of a socket
+    except Exception:  # noqa: BLE001 -- somebody's imitation of a socket has answered
         return None
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from otel_consul import guard
 from otel_consul.background.os_threads import get_ident
 from otel_consul.local_delay import sockets
-from otel_consul.local_delay.calls import SHORT, Delay
+from otel_consul.local_delay.calls import SHORT, Delay, note
 from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
@@ -52,11 +52,13 @@ class TaskDelay(Delay):
         self._sent = 0.0
         now = perf_counter()
         if now - clock.last > SHORT:
-            ago = sockets.since_received(sock)
+            info = sockets.reading(sock)
+            ago = sockets.arrived_ago(info)
             if ago is not None and ago > TICK:
-                super()._arrived(clock, sock, clock.last, now)
+                super()._arrived(clock, ago, clock.last, now)
             else:
                 self._loop_was_busy(clock, clock.last, now)
+            note(sock, info)
 
     def sent(self, clock: Clock, sock: Any) -> None:
         """As every call's; and until here the loop's thread had only computing to do, unless it had to wait for something."""
@@ -99,11 +101,11 @@ class TaskDelay(Delay):
         if not answered and clock.phase in _WAITS:
             self._loop_was_busy(clock, clock.started, end)
 
-    def _arrived(self, clock: Clock, sock: Any, start: float, now: float) -> None:
-        if sockets.since_received(sock, self._sent_ago(now)) is None:
+    def _arrived(self, clock: Clock, ago: float | None, start: float, now: float) -> None:
+        if ago is None:
             self._loop_was_busy(clock, start, now)
         else:
-            super()._arrived(clock, sock, start, now)
+            super()._arrived(clock, ago, start, now)
 
     def _loop_was_busy(self, clock: Clock, start: float, now: float, own: float = 0.0) -> None:
         """Less what may have been this call's own work."""

@@ -14,6 +14,7 @@ from otel_consul.semconv import (
     DEADLINE,
     ERROR_TYPE,
     LOCAL_DELAY_CAUSE,
+    NETWORK_STATE,
     OPERATION,
     OUTCOME,
     PHASE,
@@ -89,8 +90,8 @@ STALLED: Final = Metric(
     "consul.client.stalled_operations",
     "observable_up_down_counter",
     "{operation}",
-    (OPERATION, BLOCKING),
-    "Open calls older than the stall threshold.",
+    (OPERATION, BLOCKING, NETWORK_STATE),
+    "Open calls older than the stall threshold, by whose silence they hear.",
     Totals.stalled,
 )
 RETRIES: Final = Metric(
@@ -134,6 +135,39 @@ CONNECTIONS_OPENED: Final = Metric(
     Totals.connections_opened,
 )
 
+NETWORK_DELAY_TIME: Final = Metric(
+    "consul.client.network_delay.time",
+    "observable_counter",
+    "s",
+    (OPERATION, BLOCKING, SERVER_ADDRESS, SERVER_PORT),
+    "The part of the wait for answers that surely was the network's: the request had to be sent again, or is far away.",
+    Totals.network_delay,
+)
+RETRANSMISSIONS: Final = Metric(
+    "consul.client.retransmissions",
+    "observable_counter",
+    "{segment}",
+    (SERVER_ADDRESS, SERVER_PORT),
+    "Segments sent again while calls waited for their answer.",
+    Totals.retransmissions,
+)
+INSTANCES: Final = Metric(
+    "consul.client.instances",
+    "observable_up_down_counter",
+    "{client}",
+    (SERVER_ADDRESS, SERVER_PORT),
+    "Client objects alive that have made a call.",
+    lambda totals: totals.instances.alive(),
+)
+INSTANCES_CREATED: Final = Metric(
+    "consul.client.instances.created",
+    "observable_counter",
+    "{client}",
+    (SERVER_ADDRESS, SERVER_PORT),
+    "Client objects that made their first call.",
+    lambda totals: totals.instances.created(),
+)
+
 METRICS: Final[tuple[Metric, ...]] = (
     DURATION,
     PHASE_TIME,
@@ -147,6 +181,10 @@ METRICS: Final[tuple[Metric, ...]] = (
     LEADERLESS_READS,
     MAX_LAST_CONTACT,
     CONNECTIONS_OPENED,
+    NETWORK_DELAY_TIME,
+    RETRANSMISSIONS,
+    INSTANCES,
+    INSTANCES_CREATED,
 )
 """Every metric this package can emit."""
 

@@ -6,6 +6,7 @@ from operator import add
 from typing import Any, Protocol, TypeAlias
 
 from otel_consul import semconv
+from otel_consul.network.connections import Silence
 from otel_consul.semconv import LOCAL_DELAYS, PHASES
 
 
@@ -20,9 +21,11 @@ class Series:
         "leaderless",
         "local_delay",
         "local_known",
+        "network_delay",
         "oldest_attributes",
         "operation",
         "phases",
+        "retransmissions",
         "retries",
         "server",
     )
@@ -35,6 +38,9 @@ class Series:
         self.phases = [0.0] * len(PHASES)
         self.local_delay = [0.0] * len(LOCAL_DELAYS)
         self.late = 0.0
+        self.network_delay: float | None = None
+        """None until a connection has been asked; `retransmissions` too."""
+        self.retransmissions: int | None = None
         self.retries: int | None = None
         """None until a transport has told of them; `connections` too."""
         self.connections: int | None = None
@@ -50,6 +56,7 @@ class Series:
         late: float,
         leaderless: bool,
         contact: float | None,
+        network: tuple[float, int] | None,
     ) -> None:
         """Add what most calls have nothing of. None: not measured."""
         if local_delay is not None:
@@ -59,6 +66,9 @@ class Series:
         if connections:
             self.connections = (self.connections or 0) + connections
         self.late += late
+        if network is not None:
+            self.network_delay = (self.network_delay or 0.0) + network[0]
+            self.retransmissions = (self.retransmissions or 0) + network[1]
         self.leaderless += leaderless
         if contact is not None and (self.last_contact is None or contact > self.last_contact):
             self.last_contact = contact
@@ -75,10 +85,19 @@ class Started:
 
 
 Finished: TypeAlias = tuple[
-    Series, "list[float] | None", "list[float] | None", "int | None", "int | None", float, bool, "float | None"
+    Series,
+    "list[float] | None",
+    "list[float] | None",
+    "int | None",
+    "int | None",
+    float,
+    bool,
+    "float | None",
+    "tuple[float, int] | None",
 ]
 """The record of one finished call: (series, seconds by phase, seconds by local delay, retries, connections opened,
-seconds late, whether the answering server knew no leader, its last contact in seconds). None: not measured."""
+seconds late, whether the answering server knew no leader, its last contact in seconds, (seconds lost to the network, segments
+sent again)). None: not measured."""
 
 
 class OpenCall(Protocol):
@@ -94,3 +113,6 @@ class OpenCall(Protocol):
 
     def stalls_after(self, threshold: float) -> float:
         """The age in seconds beyond which it is stalled, given the threshold of other calls."""
+
+    def silence(self) -> Silence | None:
+        """Whose silence it hears while it waits for its answer; None where that cannot be known."""

@@ -16,8 +16,9 @@ from opentelemetry.metrics import Observation
 
 from otel_consul import semconv
 from otel_consul.background.os_threads import allocate_lock
+from otel_consul.metrics.instances import Instances
 from otel_consul.metrics.series import Finished, OpenCall, Series, Started
-from otel_consul.semconv import LOCAL_DELAYS, PHASES
+from otel_consul.semconv import LOCAL_DELAYS, PHASES, NetworkState
 
 LONG: Final = 1024
 """Finished calls after which whoever appends one folds the journals."""
@@ -33,9 +34,12 @@ class Totals:
         self.begun: deque[Started] = deque()
         """One entry for each call that has started. The call path appends to it itself, and to `finished`."""
         self.finished: deque[Finished] = deque()
+        self.instances = Instances()
         self._lock = allocate_lock()
         self._series: dict[tuple[Any, ...], Series] = {}
         self._started: dict[tuple[Any, ...], Started] = {}
+        self._stalled_seen: dict[tuple[Any, ...], Series] = {}
+        """By operation, blocking and state: what has been reported once."""
 
     def series(self, operation: str, blocking: bool, server: dict[str, Any]) -> Series:
         """The one series of these attributes."""
@@ -63,7 +67,9 @@ class Totals:
             for started, number in Counter(_taken(self.begun)).items():
                 started.count += number
             phases: dict[Series, list[list[float]]] = {}
-            for series, times, local_delay, retries, connections, late, leaderless, contact in _taken(self.finished):
+            for series, times, local_delay, retries, connections, late, leaderless, contact, network in _taken(
+                self.finished
+            ):
                 if times is not None:
                     if series in phases:
                         phases[series].append(times)
@@ -74,8 +80,16 @@ class Totals:
                 if retries is not None and series.retries is None:
                     series.retries = 0
                 heard = contact is not None and contact != series.last_contact
-                if heard or local_delay is not None or retries or connections or late or leaderless:
-                    series.add(local_delay, retries, connections, late, leaderless, contact)
+                if (
+                    heard
+                    or local_delay is not None
+                    or network is not None
+                    or retries
+                    or connections
+                    or late
+                    or leaderless
+                ):
+                    series.add(local_delay, retries, connections, late, leaderless, contact, network)
             for series, several in phases.items():
                 series.phases = [sum(column) for column in zip(series.phases, *several, strict=True)]
         finally:
@@ -84,6 +98,7 @@ class Totals:
     def reset(self) -> None:
         """Start from zero: in a forked child what was counted so far is the parent's."""
         self._lock = allocate_lock()
+        self.instances.forked()
         self.begun.clear()
         self.finished.clear()
         for series in self._series.values():
@@ -124,11 +139,45 @@ class Totals:
 
     def oldest_age(self) -> Iterator[Observation]:
         """`definitions.OLDEST_AGE`; 0 when nothing is open, for the same reason."""
-        yield from self._ages(lambda ages: max(ages, default=0.0))
+        now = perf_counter()
+        ages = {tuple(series.oldest_attributes.values()): 0.0 for series in list(self._series.values())}
+        attributes = {
+            tuple(series.oldest_attributes.values()): series.oldest_attributes for series in list(self._series.values())
+        }
+        for call in self.open_calls():
+            key = tuple(call.series.oldest_attributes.values())
+            ages[key] = max(ages.get(key, 0.0), now - call.started)
+        for key, age in ages.items():
+            if key in attributes:
+                yield Observation(age, attributes[key])
 
     def stalled(self) -> Iterator[Observation]:
-        """`definitions.STALLED`."""
-        yield from self._ages(len, stalled=True)
+        """`definitions.STALLED`; 0 for each state that was seen once, as in `active`."""
+        now = perf_counter()
+        for series in list(self._series.values()):
+            self._stalled_seen.setdefault((*series.oldest_attributes.values(), NetworkState.UNKNOWN), series)
+        counts: Counter[tuple[Any, ...]] = Counter()
+        for call in self.open_calls():
+            if self.stall_threshold > 0 and now - call.started > call.stalls_after(self.stall_threshold):
+                silence = call.silence()
+                key = (
+                    *call.series.oldest_attributes.values(),
+                    NetworkState.UNKNOWN if silence is None else silence.state,
+                )
+                self._stalled_seen.setdefault(key, call.series)
+                counts[key] += 1
+        for key, series in list(self._stalled_seen.items()):
+            yield Observation(counts[key], {**series.oldest_attributes, semconv.NETWORK_STATE: key[-1]})
+
+    def network_delay(self) -> Iterator[Observation]:
+        """`definitions.NETWORK_DELAY_TIME`; absent where no connection could be asked."""
+        for series in list(self._series.values()):
+            if series.network_delay is not None:
+                yield Observation(series.network_delay, series.attributes)
+
+    def retransmissions(self) -> Iterator[Observation]:
+        """`definitions.RETRANSMISSIONS`; as `network_delay`."""
+        yield from self._by_server(lambda series: series.retransmissions)
 
     def max_last_contact(self) -> Iterator[Observation]:
         """`definitions.MAX_LAST_CONTACT`; absent where no read has told since the last collection, whoever collected."""
@@ -143,12 +192,15 @@ class Totals:
 
     def connections_opened(self) -> Iterator[Observation]:
         """`definitions.CONNECTIONS_OPENED`; absent where no transport tells."""
+        yield from self._by_server(lambda series: series.connections)
+
+    def _by_server(self, value: Callable[[Series], int | None]) -> Iterator[Observation]:
         counts: dict[tuple[Any, ...], tuple[dict[str, Any], int]] = {}
         for series in list(self._series.values()):
-            if series.connections is None:
-                continue
-            key = tuple(series.server.values())
-            counts[key] = (series.server, counts.get(key, (series.server, 0))[1] + series.connections)
+            number = value(series)
+            if number is not None:
+                key = tuple(series.server.values())
+                counts[key] = (series.server, counts.get(key, (series.server, 0))[1] + number)
         for server, count in counts.values():
             yield Observation(count, server)
 
@@ -164,23 +216,6 @@ class Totals:
             known = [number for number in map(value, several) if number is not None]
             if known:
                 yield Observation(sum(known), {semconv.OPERATION: operation})
-
-    def _ages(self, measure: Callable[[list[float]], float], *, stalled: bool = False) -> Iterator[Observation]:
-        now = perf_counter()
-        ages: dict[tuple[Any, ...], list[float]] = {}
-        attributes: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for series in list(self._series.values()):
-            key = tuple(series.oldest_attributes.values())
-            attributes[key] = series.oldest_attributes
-            ages[key] = []
-        for call in self.open_calls():
-            age = now - call.started
-            key = tuple(call.series.oldest_attributes.values())
-            if not stalled or (self.stall_threshold > 0 and age > call.stalls_after(self.stall_threshold)):
-                ages.setdefault(key, []).append(age)
-        for key, several in ages.items():
-            if key in attributes:
-                yield Observation(measure(several), attributes[key])
 
 
 def _taken(journal: deque[_Record]) -> list[_Record]:

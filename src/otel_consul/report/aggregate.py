@@ -37,7 +37,7 @@ class Operation:
 
     __slots__ = ("_longest_cut_off", "blocking", "cut_off", "cut_off_without_deadline", "errors", "forked", "hanging",
                  "late", "latency", "lateness", "leaderless", "name", "no_deadline", "outcomes", "resends",
-                 "sites", "timeouts", "wakeups")  # fmt: skip
+                 "retransmits", "silences", "sites", "timeouts", "wakeups")  # fmt: skip
 
     def __init__(self, name: str, *, blocking: bool) -> None:
         self.name = name
@@ -53,6 +53,10 @@ class Operation:
         self.wakeups = Tally()
         self.sites = Tally()
         """Where calls that stalled were made."""
+        self.silences = Tally()
+        """Calls that stalled, by whose silence they heard."""
+        self.retransmits = 0
+        """The most times that one request was sent again."""
         self.no_deadline = 0
         self.resends = 0
         self.late = 0
@@ -89,10 +93,12 @@ class Operation:
         self.outcomes[outcome if outcome in OUTCOMES else Outcome.ERROR] += 1
         self.no_deadline += no_deadline
         self.resends += int(spans.number(attributes.get(semconv.HTTP_REQUEST_RESEND_COUNT)))
+        self.retransmits = max(self.retransmits, int(spans.number(attributes.get(semconv.NETWORK_RETRANSMITS))))
         self.leaderless += attributes.get(semconv.RESPONSE_KNOWN_LEADER) is False
         self.forked += attributes.get(semconv.CLIENT_FORKED) is True
         if outcome == Outcome.ERROR and semconv.ERROR_TYPE in attributes:
-            self.errors.take(str(attributes[semconv.ERROR_TYPE]).rpartition(".")[2])
+            kind = str(attributes[semconv.ERROR_TYPE]).rpartition(".")[2]
+            self.errors.take(f"HTTP {kind}" if kind.isdigit() else kind)
         elif outcome == Outcome.TIMEOUT:
             struck = (about.get(semconv.PHASE) for name, about in events if name == semconv.EVENT_TIMEOUT)
             self.timeouts.take(str(next(struck, None) or semconv.PHASES[semconv.Phase.OTHER]))
@@ -187,6 +193,8 @@ class Aggregate:
             self._hanging[call_id] = operation
             if (where := spans.site(attributes)) is not None:
                 operation.sites.take(where)
+            if isinstance(state := attributes.get(semconv.NETWORK_STATE), str):
+                operation.silences.take(state)
         without = attributes.get(semconv.DEADLINE) == Deadline.NONE
         operation.hanging[call_id] = spans.number(attributes[semconv.ELAPSED]), without
 

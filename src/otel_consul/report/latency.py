@@ -25,8 +25,11 @@ ERROR: Final = GROWTH - 1
 BUCKETS: Final = int(math.log(LONGEST / SHORTEST) / _LOG_GROWTH) + 2
 """No operation has more than these."""
 
-PARTS: Final = PHASES + LOCAL_DELAYS
-"""What a call's time consists of: the phases, which partition it, then the local delays, which overlap them."""
+WAITED_FOR: Final = ("network", "consul")
+"""Who was waited for, as far as the kernel's account of the connection tells: parts of `wait`."""
+PARTS: Final = PHASES + LOCAL_DELAYS + WAITED_FOR
+"""What a call's time consists of: the phases, which partition it, then what overlaps them: the local delays, and `WAITED_FOR`."""
+_LOCAL: Final = slice(len(PHASES), len(PHASES) + len(LOCAL_DELAYS))
 _COUNT, _SECONDS, _FIRST_PART = 0, 1, 2
 
 
@@ -46,7 +49,12 @@ class Makeup:
     @property
     def local(self) -> dict[str, float]:
         """The share lost inside this process, by cause. It overlaps the phases."""
-        return dict(zip(LOCAL_DELAYS, self.shares[len(PHASES) :], strict=True))
+        return dict(zip(LOCAL_DELAYS, self.shares[_LOCAL], strict=True))
+
+    @property
+    def waited_for(self) -> dict[str, float]:
+        """The share of the wait that was the network's, and that which was Consul's. The rest of it could be either's."""
+        return dict(zip(WAITED_FOR, self.shares[_LOCAL.stop :], strict=True))
 
 
 class Latency:

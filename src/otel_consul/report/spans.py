@@ -29,7 +29,13 @@ def parts(attributes: Mapping[str, Any], seconds: float) -> list[float]:
     elif claimed:  # two clocks never agree to the last digit
         for index in range(len(semconv.PHASES)):
             found[index] *= seconds / claimed
-    return found
+    return found + _waited_for(attributes, found[Phase.WAIT])
+
+
+def _waited_for(attributes: Mapping[str, Any], wait: float) -> list[float]:
+    """Seconds of the wait that were the network's, and Consul's: none where the connection could not be asked."""
+    network = min(number(attributes.get(semconv.NETWORK_DELAY)), wait)
+    return [network, wait - network if semconv.NETWORK_RTT in attributes else 0.0]
 
 
 def late_parts(attributes: Mapping[str, Any], seconds: float, late: float) -> list[float]:
@@ -46,7 +52,8 @@ def late_parts(attributes: Mapping[str, Any], seconds: float, late: float) -> li
     scale = min(1.0, late / beside) if beside else 0.0
     phase_parts = [part * scale for part in found[:phases]]
     phase_parts[Phase.WAIT] = max(0.0, late - beside)
-    return phase_parts + [min(part, late) for part in found[phases:]]
+    local = [min(part, late) for part in found[phases : phases + len(semconv.LOCAL_DELAYS)]]
+    return phase_parts + local + _waited_for(attributes, phase_parts[Phase.WAIT])
 
 
 def site(attributes: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ The sentence is about the slowest 1 % of the calls, because that is where a serv
 
 - Local delay overlaps the phases: a call that waits for its answer while the event loop is blocked waits for the loop.
   So where local delay explains most of the tail, it is named and Consul is not.
-- `wait` is the server or the network. A client cannot tell which: both are named.
+- `wait` is the server or the network. Where the kernel's account of the connection tells which, that one is named; else both.
 - A call that never returned has no duration to explain: those come first.
 - Consul holds blocking queries on purpose: only what they were late by is judged, and how they failed.
 """
@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from otel_consul.report.aggregate import Operation
-from otel_consul.report.latency import Makeup
+from otel_consul.report.latency import WAITED_FOR, Makeup
 from otel_consul.report.wording import (
     HELD_STEPS,
     LOCAL_WORDS,
     NEXT_STEPS,
     PHASE_WORDS,
+    SILENCES,
     Cause,
     count,
     seconds,
@@ -78,7 +79,7 @@ def worst(operations: list[Operation]) -> Verdict | None:
     for wanted in (
         {Cause.NO_DEADLINE},
         {Cause.NEVER_RETURNED},
-        {*PHASES, *LOCAL_DELAYS},
+        {*PHASES, *LOCAL_DELAYS, *WAITED_FOR},
         {Cause.ERRORS, Cause.TIMEOUTS},
     ):
         for verdict in verdicts:
@@ -104,13 +105,17 @@ def _never_returned(operation: Operation) -> Verdict:
     if operation.sites:
         where, _ = operation.sites.most_common(1)[0]
         sentence += f"; called in {where}"
+    if operation.silences:
+        state, _ = operation.silences.most_common(1)[0]
+        if state in SILENCES:
+            sentence += f"; {SILENCES[state]}"
     cause = Cause.NO_DEADLINE if without else Cause.NEVER_RETURNED
     return Verdict(operation.name, cause, f"{sentence}.", blocking=operation.blocking)
 
 
 def _plain(operation: Operation) -> Verdict:
     slowest = operation.latency.quantile(0.99)
-    cause, share, sentence = _explain(operation.latency.tail(), slowest, f"of {seconds(slowest)} at P99")
+    cause, share, sentence = _explain(operation, operation.latency.tail(), slowest, f"of {seconds(slowest)} at P99")
     kind, failed = _failed(operation)
     if not share:
         sentence = "took no time that can be measured"
@@ -128,7 +133,7 @@ def _held(operation: Operation) -> Verdict:
     kind, failed = _failed(operation)
     if latest >= SLOW and not _hopeless(operation):
         whole = f"of the {seconds(latest)} it was late at P99"
-        cause, share, sentence = _explain(operation.lateness.tail(), latest, whole, at_most="up to ")
+        cause, share, sentence = _explain(operation, operation.lateness.tail(), latest, whole, at_most="up to ")
         return Verdict(operation.name, cause, f"{_joined(sentence, failed)}.", share * latest, blocking=True)
     if failed:
         return Verdict(operation.name, kind, f"{failed}.", blocking=True)
@@ -141,7 +146,9 @@ def _held(operation: Operation) -> Verdict:
     return Verdict(operation.name, Cause.NOTHING, f"{sentence}.", blocking=True)
 
 
-def _explain(tail: Makeup, slowest: float, whole: str, at_most: str = "") -> tuple[str, float, str]:
+def _explain(
+    operation: Operation, tail: Makeup, slowest: float, whole: str, at_most: str = ""
+) -> tuple[str, float, str]:
     """The dominant cause of the tail, its share, and what to say.
 
     `whole` names what is explained; `at_most` goes before local delay where no more than that is known of it.
@@ -157,10 +164,28 @@ def _explain(tail: Makeup, slowest: float, whole: str, at_most: str = "") -> tup
         sentence = f"{at_most}{seconds(lost * slowest)} {whole} was {LOCAL_WORDS[cause]}"
         rest = share - lost  # at the least, since all that was lost may lie within this phase
         return cause, lost, sentence + _second(rest, slowest, PHASE_WORDS[phase])
-    sentence = f"{seconds(share * slowest)} {whole} was {PHASE_WORDS[phase]}"
+    if phase == "wait":
+        phase, share, words = _waited_for(tail, share, operation)
+    else:
+        words = PHASE_WORDS[phase]
+    sentence = f"{seconds(share * slowest)} {whole} was {words}"
     if lost >= next_share:
         return phase, share, sentence + _second(lost, slowest, LOCAL_WORDS[cause], overlaps=True)
     return phase, share, sentence + _second(next_share, slowest, PHASE_WORDS[next_phase])
+
+
+def _waited_for(tail: Makeup, wait: float, operation: Operation) -> tuple[str, float, str]:
+    """Who was waited for, where most of the wait is known to be one's: cause, share and words."""
+    who, share = max(tail.waited_for.items(), key=lambda item: item[1])
+    if share < MOST * wait:
+        return "wait", wait, PHASE_WORDS["wait"]
+    words = PHASE_WORDS[who]
+    if who == "network":
+        times = operation.retransmits
+        words += (
+            f": a request was sent {times + 1} times before it arrived" if times else ": it is a long way to the agent"
+        )
+    return who, share, words
 
 
 def _second(share: float, slowest: float, what: str, *, overlaps: bool = False) -> str:

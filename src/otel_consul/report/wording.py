@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from otel_consul.semconv import Outcome
+from otel_consul.semconv import NetworkState, Outcome
 
 MINUTE: Final = 60
 HOUR: Final = 3600
@@ -28,6 +28,8 @@ PHASE_WORDS: Final[Mapping[str, str]] = {
     "tls": "the TLS handshake",
     "send": "sending the request",
     "wait": "waiting for Consul or the network",
+    "consul": "waiting for Consul: its side had the whole request",
+    "network": "lost by the network",
     "receive": "receiving the answer: it trickled in",
     "decode": "decoding the answer in this process",
     "backoff": "waiting on purpose, between two tries",
@@ -50,7 +52,9 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "connect": "Keep connections open; check the agent's limits and its accept queue.",
     "tls": "Keep connections open, so that the handshake is paid once.",
     "send": "Check the network, and how much is written at once.",
-    "wait": "Compare with Consul's own metrics: a client cannot tell a slow Consul from a slow network.",
+    "wait": "Compare with Consul's own metrics: nothing here tells a slow Consul from a slow network.",
+    "consul": "Look at Consul's own metrics and log; the network has done its part.",
+    "network": "Look at the way to the agent: what drops packets there, or how far it is. Consul is not at fault.",
     "receive": "Check the network, and how much is read at once.",
     "decode": "Read less at once, or decode outside the event loop.",
     "backoff": "See why the first try fails; the rest is the program's own pause.",
@@ -66,6 +70,13 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     Cause.TIMEOUTS: "Allow more time, or find out what is slow in the phase they struck in.",
 }
 """What to do about a cause."""
+
+SILENCES: Final[Mapping[str, str]] = {
+    NetworkState.UNACKNOWLEDGED: "the other side never acknowledged the request: the network, or a host that is gone",
+    NetworkState.ACKNOWLEDGED: "the other side has the whole request and is silent: Consul, not the network",
+    NetworkState.CLOSED_BY_PEER: "the other side has hung up, and nobody here has noticed",
+}
+"""What is known of calls that never returned."""
 
 HELD_STEPS: Final[Mapping[str, str]] = {
     Cause.NO_DEADLINE: "Set a time-out on the client that outlasts the wait by more than a sixteenth.",

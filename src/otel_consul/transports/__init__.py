@@ -42,6 +42,9 @@ class Transport:
     errors: frozenset[str] = frozenset()
     """Qualified exception names that are no time-outs although a base class of theirs is."""
 
+    keep_alive_advice: str = "set SO_KEEPALIVE on its sockets"
+    """How to switch TCP keep-alive on: completes "To notice that the other side is gone, ..."."""
+
 
 UNKNOWN_TRANSPORT: Final = Transport("unknown")
 

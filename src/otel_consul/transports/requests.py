@@ -42,4 +42,6 @@ TRANSPORT = Transport(
         "requests.exceptions.ConnectTimeout": TimeoutKind.CONNECT,
         "requests.exceptions.ReadTimeout": TimeoutKind.READ,
     },
+    keep_alive_advice="mount an HTTPAdapter on the client's session whose init_poolmanager passes socket_options="
+    "[*HTTPConnection.default_socket_options, (SOL_SOCKET, SO_KEEPALIVE, 1)]",
 )

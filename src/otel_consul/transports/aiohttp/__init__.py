@@ -43,6 +43,7 @@ TRANSPORT = Transport(
         "builtins.TimeoutError": "",
         "asyncio.exceptions.TimeoutError": "",
     },
+    keep_alive_advice="give its aiohttp.TCPConnector a socket_factory that sets SO_KEEPALIVE (aiohttp 3.12 or newer)",
     watch=aiohttp_signals.SIGNALS.watch,
     unwatch=aiohttp_signals.SIGNALS.unwatch,
 )

@@ -89,6 +89,8 @@ async def _starting(clock: Clock, response: Any, connection: Any, started: Await
     try:
         result = await started
     except BaseException as exc:
+        if not isinstance(exc, GeneratorExit) and (delay := clock.delay) is not None:
+            delay.unanswered(clock)
         clock.failed(qualified_name(type(exc)))
         raise
     clock.next_phase = None

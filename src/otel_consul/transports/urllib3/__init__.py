@@ -48,6 +48,8 @@ TRANSPORT = Transport(
         "urllib3.exceptions.ReadTimeoutError": TimeoutKind.READ,
         "urllib3.exceptions.EmptyPoolError": TimeoutKind.POOL,
     },
+    keep_alive_advice="give the transport's PoolManager socket_options="
+    "[*HTTPConnection.default_socket_options, (SOL_SOCKET, SO_KEEPALIVE, 1)]",
     watch=urllib3_signals.SIGNALS.watch,
     unwatch=urllib3_signals.unwatch,
     errors=frozenset({"urllib3.exceptions.NewConnectionError"}),  # in 1.26 a subclass of ConnectTimeoutError

@@ -120,7 +120,12 @@ def _getresponse(original: Callable[..., Any], switch: Switch) -> Callable[..., 
             delay.sent(clock, sock)
         clock.mark(WAIT)
         _note_connection(clock, sock)
-        response = original(self)
+        try:
+            response = original(self)
+        except BaseException:
+            if clock.phase == WAIT and (delay := clock.delay) is not None:
+                delay.unanswered(clock)
+            raise
         if clock.phase == WAIT:  # else the head was seen, and in urllib3 2 perhaps the body too
             if (delay := clock.delay) is not None:
                 delay.answering(clock)
@@ -222,7 +227,7 @@ SIGNALS: Final = Signals(
     Wrap("urllib3.response", "HTTPResponse.release_conn", _release_conn),
     Wrap(_RETRIES, "Retry.increment", _increment),
     Wrap(_RETRIES, "Retry.sleep", _marking(Phase.BACKOFF, OTHER)),
-    Wrap(_RETRIES, "Retry.sleep_for_retry", _marking(Phase.BACKOFF, OTHER)),
+    Wrap(_RETRIES, "Retry.sleep_for_retry", _marking(Phase.BACKOFF)),  # within `sleep`
 )
 
 
