@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,13 @@ from otel_consul.local_delay.scheduler import CpuLimit, run_delay
 from otel_consul.phases import Clock
 
 linux = pytest.mark.skipif(not scheduler.AVAILABLE, reason="this kernel does not say how long a thread was ready")
+
+
+@pytest.fixture(autouse=True)
+def _no_files() -> Iterator[None]:
+    scheduler.close()
+    yield
+    scheduler.close()
 
 
 @linux
@@ -43,6 +51,48 @@ def test_of_a_thread_that_has_ended_nothing_is_known() -> None:
     time.sleep(0.05)  # the kernel's own end of it
     assert run_delay(found[0]) is None
     assert run_delay(None) is None
+
+
+@linux
+def test_no_file_is_left_open_and_none_of_anothers_is_closed() -> None:
+    run_delay(threading.get_native_id())
+    ((file, _, _),) = scheduler._files.values()
+    os.close(file)  # as a program that becomes a daemon does
+    theirs = os.open(os.devnull, os.O_RDONLY)
+    try:
+        assert theirs == file, "the number is used again"
+        assert run_delay(threading.get_native_id()) is None, "what is read there is no answer"
+        os.fstat(theirs)
+        assert run_delay(threading.get_native_id()) is not None
+        scheduler.close()
+        assert not scheduler._files
+        os.fstat(theirs)
+    finally:
+        os.close(theirs)
+
+
+@linux
+def test_few_files_are_kept() -> None:
+    natives: list[int] = []
+    done = threading.Event()
+    ready = threading.Barrier(41)
+
+    def work() -> None:
+        natives.append(threading.get_native_id())
+        ready.wait(10)
+        done.wait(10)
+
+    threads = [threading.Thread(target=work) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    ready.wait(10)
+    assert all(run_delay(native) is not None for native in natives)
+    assert len(scheduler._files) <= 16
+    done.set()
+    for thread in threads:
+        thread.join()
+    scheduler.close()
+    assert not scheduler._files
 
 
 # --- the control group's limit ------------------------------------------------------------------------------------------

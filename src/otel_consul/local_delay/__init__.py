@@ -42,6 +42,7 @@ from typing import Any, Protocol
 
 from otel_consul.background import forks
 from otel_consul.background.os_threads import get_ident
+from otel_consul.local_delay import scheduler
 from otel_consul.local_delay.callers import CallerClocks
 from otel_consul.local_delay.calls import Delay
 from otel_consul.local_delay.loops import LoopWatch
@@ -113,6 +114,7 @@ class LocalDelay:
         """Measure no more; calls still open end as if nothing had been lost from now on."""
         self._pauses.stop()
         CONNECTIONS.clear()
+        scheduler.close()
         self._background.remove(self._probe)
         for watch in list(self._watches.values()):
             watch.stopped = True

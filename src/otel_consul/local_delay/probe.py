@@ -33,7 +33,7 @@ LINGER: Final = 1.0
 """Seconds it goes on for after a call that keeps a thread waiting has begun."""
 _NOTABLE: Final = 0.001
 """Seconds of lateness that any timer may have."""
-_STARVED: Final = 0.001
+_STARVED: Final = 0.002
 """Seconds without a processor, in one wake-up, from which on threads are asked one by one."""
 _ALERT: Final = 5.0
 """Seconds for which they are."""
@@ -74,6 +74,8 @@ class Probe:
         self._sleeper = sleeper
         self._watching: Callable[[], bool | None] = watching
         """Whether new calls are watched; None if no call is."""
+        self._readings_open = False
+        """Whether files of other threads may be open."""
         self._clocks = clocks
         self._pauses = pauses
         self._seen = 0.0
@@ -127,6 +129,7 @@ class Probe:
 
     def _see_whether_alert(self, now: float) -> None:
         self.alert = self._pauses.alert = now < self._alert_until
+        self._readings_open = self._readings_open or self.alert
 
     def _starved(self, late: float, now: float) -> float:
         """How much of this wake-up's lateness was for want of a processor, at the least."""
@@ -143,6 +146,9 @@ class Probe:
             return
         self._since = 0.0
         self._see_whether_alert(now)
+        if not self.alert and self._readings_open:
+            self._readings_open = False
+            scheduler.close()
         if now - self._limit_found > (_FOUND_IN_ALERT if self.alert else _FOUND):
             self._limit_found = now
             if self._limit is None:
@@ -205,4 +211,5 @@ class Probe:
         self._seen = -inf
         self._limit = None
         self._limit_found = -inf
+        scheduler.close()
         self._reset_readings()
