@@ -24,7 +24,7 @@ OLDEST_OTEL = ("1.37.0", "0.58b0")
 """The oldest OpenTelemetry (stable, beta) supported: pyproject.toml's lower bounds. Row `otel-oldest` runs on exactly these."""
 OLDEST_WRAPT = "1.16.0"
 
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 MAIN = "3.11"
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -155,7 +155,11 @@ ROWS = (
 
 
 def find_interpreters() -> None:
-    """Put interpreters that only pyenv knows on the PATH: its shims refuse versions that are not switched on."""
+    """Put interpreters that only pyenv or the tests' cache knows on the PATH.
+
+    Pyenv's shims refuse versions that are not switched on. What `scripts/matrix` fetched stands beside other programs
+    of its suite: so at the end.
+    """
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     for version in PYTHONS:
         name = f"python{version}"
@@ -165,6 +169,8 @@ def find_interpreters() -> None:
         for candidate in sorted(root.glob(f"{version}.*/bin/{name}"), reverse=True):
             os.environ["PATH"] = f"{candidate.parent}{os.pathsep}{os.environ['PATH']}"
             break
+    fetched = _output(sys.executable, "-m", "testbed.pythons", "--cached")
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *fetched])
 
 
 def backend() -> str:
