@@ -12,6 +12,8 @@ from otel_consul.stacks import frames
 
 SEAM: Final = "otel_consul.clients.seam"
 """The module every call passes on its way to the transport."""
+DEEPEST_TASKS: Final = 20
+"""Tasks and futures awaiting one another that are looked at."""
 
 
 class Frame(NamedTuple):
@@ -34,7 +36,8 @@ def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
     if not frames.hold_still():
         return []
     if isinstance(waiting, asyncio.Future):
-        return list(_awaits(waiting.get_coro())) if hasattr(waiting, "get_coro") else []
+        chain = [link for task in _tasks(waiting) for link in _awaits(task.get_coro())]
+        return chain[-frames.DEEPEST :]
     if not hasattr(waiting, "gr_frame"):
         return []
     if suspended := frames.of_greenlet(waiting):
@@ -50,6 +53,22 @@ def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
 def of_thread(frame: FrameType | None) -> list[Link]:
     """A thread's stack, outermost first, from its innermost `frame`."""
     return [] if frame is None or not frames.hold_still() else _links(frames.stack(frame))
+
+
+def _tasks(innermost: asyncio.Future[Any]) -> list[Any]:
+    """The tasks that await one another, down to `innermost`, as far up as each is awaited by one alone.
+
+    Python tells from 3.14 on; futures of `gather` and the like are passed by.
+    """
+    chain, seen = [], 0
+    future: Any = innermost
+    while future is not None and seen < DEEPEST_TASKS:
+        seen += 1
+        if hasattr(future, "get_coro"):
+            chain.append(future)
+        waiting = getattr(future, "_asyncio_awaited_by", None) or ()
+        future = next(iter(waiting)) if len(waiting) == 1 else None
+    return chain[::-1]
 
 
 def _awaits(awaited: Any) -> Iterator[Link]:
