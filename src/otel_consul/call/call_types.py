@@ -10,6 +10,7 @@ from otel_consul.consul_api.operations import Operation
 from otel_consul.consul_api.request import Query, read
 from otel_consul.metrics.series import Series, Started
 from otel_consul.metrics.totals import Totals
+from otel_consul.redact import encodable
 from otel_consul.semconv import Outcome
 from otel_consul.settings import Settings
 from otel_consul.transports.limits import Limits
@@ -143,13 +144,14 @@ def server_attributes(base_uri: str | None) -> dict[str, Any]:
     try:
         parts = urlsplit(base_uri)
         if "unix" in parts.scheme:
-            return {semconv.SERVER_ADDRESS: unquote(parts.netloc) or parts.path}
+            return {semconv.SERVER_ADDRESS: encodable(unquote(parts.netloc) or parts.path)}
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
         host = parts.hostname
     except Exception:  # noqa: BLE001 -- whatever it is, it is no address
         return {}
     if not host:
         return {}
+    host = encodable(host)
     return {semconv.SERVER_ADDRESS: host} if port is None else {semconv.SERVER_ADDRESS: host, semconv.SERVER_PORT: port}
 
 

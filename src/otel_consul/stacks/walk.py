@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from otel_consul.redact import encodable
 from otel_consul.stacks import frames
 
 SEAM: Final = "otel_consul.clients.seam"
@@ -25,6 +26,11 @@ class Frame(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.function}"
+
+
+def frame_at(code: CodeType, line: int) -> Frame:
+    """A line of `code`, as it can be exported."""
+    return Frame(encodable(code.co_filename), line, encodable(code.co_name))
 
 
 Link: TypeAlias = tuple[str, Frame]
@@ -97,4 +103,4 @@ def _links(lines: list[frames.Line]) -> list[Link]:
 
 
 def _link(variables: dict[str, Any], code: CodeType, line: int | None) -> Link:
-    return str(variables.get("__name__")), Frame(code.co_filename, line or code.co_firstlineno, code.co_name)
+    return str(variables.get("__name__")), frame_at(code, line or code.co_firstlineno)
