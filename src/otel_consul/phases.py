@@ -10,9 +10,9 @@ somebody else's HTTP call and must do nothing.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from time import perf_counter
 from typing import Any, Final
 
+from otel_consul.clock import perf_counter
 from otel_consul.redact import encodable
 from otel_consul.semconv import PHASES, Phase
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -12,6 +11,7 @@ from otel_consul import hooks
 from otel_consul.call.call_types import CallType, LimitedCallType
 from otel_consul.call.shared import Shared
 from otel_consul.clients.seam import Sender
+from otel_consul.clock import perf_counter
 from otel_consul.consul_api.request import Query, hold
 from otel_consul.metrics.series import Series
 from otel_consul.phases import Clock

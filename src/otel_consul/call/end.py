@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -12,6 +11,7 @@ from otel_consul import guard, hooks, semconv
 from otel_consul.call.call_state import CallState
 from otel_consul.call.result import FAILURES, WENT_WELL, Result, of_abandoned, of_answer, of_exception
 from otel_consul.call.shared import ENDED
+from otel_consul.clock import perf_counter
 from otel_consul.consul_api import response
 from otel_consul.metrics.totals import LONG
 from otel_consul.semconv import PHASE_ATTRIBUTES, PHASE_FLOOR, Outcome, Phase

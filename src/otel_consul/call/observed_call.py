@@ -7,7 +7,7 @@ call them. None of them raises. Whoever ends a call first ends it: the second is
 from __future__ import annotations
 
 from sys import modules
-from time import perf_counter, time_ns
+from time import time_ns
 from typing import Any, Final
 
 from opentelemetry.context import Context, attach, detach, get_current
@@ -19,6 +19,7 @@ from otel_consul.call.call_state import CallState
 from otel_consul.call.call_types import LimitedCallType
 from otel_consul.call.end import finish, finish_abandoned
 from otel_consul.clients.seam import wraps
+from otel_consul.clock import perf_counter
 from otel_consul.deadlines import cancellation
 from otel_consul.phases import CURRENT, Clock
 from otel_consul.semconv import Deadline, Phase

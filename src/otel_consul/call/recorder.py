@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import getpid
-from time import perf_counter
 from types import CoroutineType, FunctionType
 from typing import Any
 
@@ -26,6 +25,7 @@ from otel_consul.call.observed_call import ObservedCall
 from otel_consul.call.shared import Shared
 from otel_consul.clients.client import Client
 from otel_consul.clients.seam import Observe, Sender
+from otel_consul.clock import perf_counter
 from otel_consul.consul_api.operations import lookup
 from otel_consul.consul_api.request import blocking, read, text
 from otel_consul.phases import CURRENT

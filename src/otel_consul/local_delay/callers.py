@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import Final
 
 from otel_consul.background.os_threads import get_native_id
+from otel_consul.clock import perf_counter
 
 AVAILABLE: Final = sys.platform == "linux" and hasattr(time, "clock_gettime") and hasattr(time, "thread_time")
 """Whether one thread can read another's clock, and ask for a thread that has ended without harm."""
-thread_time: Final[Callable[[], float]] = getattr(time, "thread_time", time.perf_counter)
+thread_time: Final[Callable[[], float]] = getattr(time, "thread_time", perf_counter)
 """Seconds of processor time the running thread has had. Where that is not known, as if it had always had one: then nothing
 is blamed on its having had none."""
 _MOST: Final = 256

@@ -10,10 +10,10 @@ import gc
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from time import perf_counter
 from typing import Any, Final
 
 from otel_consul.background.os_threads import get_ident
+from otel_consul.clock import perf_counter
 
 NOTABLE: Final = 0.001
 """Seconds from which on a single pause is remembered, to be subtracted from what others claim."""
