@@ -39,7 +39,7 @@ test-all: $(READY) ## As test, with every row of the matrix
 	@status=0; $(BIN)/python -m pytest $(ARGS) || status=1; scripts/matrix full || status=1; exit $$status
 
 soak: $(READY) ## Random programs with the plugin and without it, EXAMPLES (3000) of each client: what differs is shrunk and shown
-	@SOAK_EXAMPLES=$${EXAMPLES:-3000} GROWTH_SCALE=10 $(BIN)/python -m pytest tests/differential tests/growth $(ARGS)
+	@SOAK_EXAMPLES=$${EXAMPLES:-3000} GROWTH_SCALE=10 $(BIN)/python -m pytest tests/differential tests/growth tests/integration/test_secrets_fuzz.py $(ARGS)
 
 lint: $(READY) ## Style, types, import direction
 	@scripts/lint

@@ -46,16 +46,13 @@ sys.{function}(lambda frame, event, value: events.add(event))
 sys.{function}(None)
 assert events
 """
-WARNINGS = "error,ignore::DeprecationWarning:opentelemetry"
 
 
 @pytest.mark.parametrize(
     "variables",
     [
-        {},
         {"PYTHONWARNINGS": "error"},
         {"PYTHONOPTIMIZE": "1"},
-        {"PYTHONOPTIMIZE": "2"},
         {"PYTHONDEVMODE": "1"},
         {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error", "PYTHONOPTIMIZE": "2", "PYTHONASYNCIODEBUG": "1"},
         {"PYTHONMALLOC": "debug", "PYTHONHASHSEED": "0", "PYTHONUTF8": "0", "LC_ALL": "C"},

@@ -1,4 +1,4 @@
-"""Pools of processes, by every way to start one: each child's calls are told of by the child, and all of them end."""
+"""Pools of processes, by every way to start one but `fork`, which `tests/process` tests: each child's calls are told of by the child, and all of them end."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ raise SystemExit(subprocess.run([sys.executable, "main.py"]).returncode)
 """
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize("method", [one for one in multiprocessing.get_all_start_methods() if one != "fork"])
 def test_a_pool(run: Run, stub: object, method: str) -> None:
     stub.fault("/v1/kv/hang", stop="hang")  # type: ignore[attr-defined]
     done = run(START.format(work=WORK, program=PROGRAM.format(method=method)))

@@ -22,7 +22,7 @@ from tests.support.telemetry import Telemetry
 SOAK = int(os.environ.get("SOAK_EXAMPLES", "0"))
 """How many programs of each client `make soak` tries, random ones; else few, always the same."""
 FUZZ = settings(
-    max_examples=SOAK or 40,
+    max_examples=SOAK or 30,
     derandomize=not SOAK,
     deadline=None,
     database=None,
