@@ -160,6 +160,13 @@ ROWS = (
         tests=("tests/process/test_green.py", "tests/process/test_celery.py"),
     ),
     Row(
+        "beside",  # web servers that fork, other makers' tracers
+        ("py-consul[asyncio]", "gunicorn", "uvicorn", "gevent", "ddtrace", "sentry-sdk", "opentelemetry-distro"),
+        ("py-consul/std",),
+        quick=(),
+        tests=("tests/beside/test_servers.py", "tests/beside/test_tracers.py"),
+    ),
+    Row(
         "aiohttp-3.8",
         ("py-consul[asyncio]==1.7.1", "aiohttp==3.8.*"),
         ("py-consul/aio",),
