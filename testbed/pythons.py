@@ -72,10 +72,13 @@ def lacking() -> list[str]:
 
 def _on_path(program: str) -> bool:
     path = shutil.which(program)
+    if path is None:
+        return False
     try:
-        return path is not None and works(Path(path)).is_absolute()
+        works(Path(path))
     except Unavailable:  # pyenv has a program for each version it knows, which may refuse
         return False
+    return True
 
 
 def main() -> int:
