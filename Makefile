@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=
 
-.PHONY: help setup demo stack pictures test test-all lint format bench clean
+.PHONY: help setup demo stack pictures test test-all soak peers lint format bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ test: $(READY) ## Unit and integration tests, then the quick matrix of clients a
 
 test-all: $(READY) ## As test, with every row of the matrix
 	@status=0; $(BIN)/python -m pytest $(ARGS) || status=1; scripts/matrix full || status=1; exit $$status
+
+soak: $(READY) ## Random programs with the plugin and without it, EXAMPLES (3000) of each client: what differs is shrunk and shown
+	@SOAK_EXAMPLES=$${EXAMPLES:-3000} GROWTH_SCALE=10 $(BIN)/python -m pytest tests/differential tests/growth tests/integration/test_secrets_fuzz.py $(ARGS)
+
+peers: $(READY) ## The test suites of the clients themselves, with the plugin and without it: each test must end alike
+	@$(BIN)/python -m testbed.peers $(ARGS)
 
 lint: $(READY) ## Style, types, import direction
 	@scripts/lint

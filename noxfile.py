@@ -24,8 +24,10 @@ OLDEST_OTEL = ("1.37.0", "0.58b0")
 """The oldest OpenTelemetry (stable, beta) supported: pyproject.toml's lower bounds. Row `otel-oldest` runs on exactly these."""
 OLDEST_WRAPT = "1.16.0"
 
-PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
 MAIN = "3.11"
+NEWEST = ("3.14", "3.15")
+"""Not on most machines: `scripts/matrix` fetches them."""
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 
 # Companions that the old libraries need for their other transports.
@@ -54,6 +56,10 @@ class Row:
     """Whether every operation is searched for secrets here as well: once for each library that `.venv` has not."""
     tests: tuple[str, ...] = ()
     """What is tested here besides."""
+    newest: tuple[str, ...] = ()
+    """What is tested besides on the newest Pythons, which no `.venv` has: what reads their insides."""
+    groups: tuple[str, ...] = ()
+    """Dependency groups of pyproject.toml, and with them what users install for OTLP and the report."""
 
 
 UNIT_TESTS = (
@@ -64,6 +70,12 @@ UNIT_TESTS = (
     *(f"test_{name}.py" for name in ("guard", "hooks", "phases", "redact", "settings")),
 )
 SIGNALS_TESTS = ("tests/transports", *(f"tests/local_delay/test_{name}.py" for name in ("threads", "tasks", "futures")))
+
+NEWEST_TESTS = (
+    "tests/local_delay/test_pauses.py",
+    "tests/stacks/test_tasks.py",
+    "tests/transports/test_aiohttp_signals.py",
+)
 
 OTEL_OLDEST_PINS = (
     *(f"{name}=={OLDEST_OTEL[0]}" for name in ("opentelemetry-api", "opentelemetry-sdk")),
@@ -79,6 +91,16 @@ ROWS = (
         ("py-consul/std", "py-consul/aio", "py-consul/plain-object"),
         pythons=PYTHONS,
         quick=PYTHONS,
+        newest=NEWEST_TESTS,
+    ),
+    Row(
+        "whole-suite",
+        (),
+        ("py-consul/std", "py-consul/aio", "consulate/requests"),
+        pythons=NEWEST,
+        quick=(),
+        tests=("tests",),
+        groups=("dev",),
     ),
     Row(
         "py-consul-1.7.1",
@@ -96,7 +118,7 @@ ROWS = (
         "python-consul",
         ("python-consul==1.1.0", *TORNADO, *TWISTED),
         ("python-consul/std", "python-consul/tornado", "python-consul/twisted", "python-consul/plain-object"),
-        pythons=("3.11", "3.12", "3.13"),  # its aio needs asyncio.coroutine, gone in 3.11
+        pythons=("3.11", "3.12", "3.13", "3.14", "3.15"),  # its aio needs asyncio.coroutine, gone in 3.11
         secrets=True,
     ),
     Row(
@@ -133,9 +155,16 @@ ROWS = (
         "green",  # gevent, eventlet and celery's pools
         ("py-consul", "gevent", "eventlet", "celery", "opentelemetry-distro"),
         ("py-consul/std",),
-        pythons=("3.11", "3.12", "3.13"),
+        pythons=("3.11", "3.12", "3.13", "3.14", "3.15"),
         quick=(),  # `.venv` has them too
         tests=("tests/process/test_green.py", "tests/process/test_celery.py"),
+    ),
+    Row(
+        "beside",  # web servers that fork, other makers' tracers
+        ("py-consul[asyncio]", "gunicorn", "uvicorn", "gevent", "ddtrace", "sentry-sdk", "opentelemetry-distro"),
+        ("py-consul/std",),
+        quick=(),
+        tests=("tests/beside/test_servers.py", "tests/beside/test_tracers.py"),
     ),
     Row(
         "aiohttp-3.8",
@@ -155,7 +184,11 @@ ROWS = (
 
 
 def find_interpreters() -> None:
-    """Put interpreters that only pyenv knows on the PATH: its shims refuse versions that are not switched on."""
+    """Put interpreters that only pyenv or the tests' cache knows on the PATH.
+
+    Pyenv's shims refuse versions that are not switched on. What `scripts/matrix` fetched stands beside other programs
+    of its suite: so at the end.
+    """
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     for version in PYTHONS:
         name = f"python{version}"
@@ -165,6 +198,8 @@ def find_interpreters() -> None:
         for candidate in sorted(root.glob(f"{version}.*/bin/{name}"), reverse=True):
             os.environ["PATH"] = f"{candidate.parent}{os.pathsep}{os.environ['PATH']}"
             break
+    fetched = _output(sys.executable, "-m", "testbed.pythons", "--cached")
+    os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], *fetched])
 
 
 def backend() -> str:
@@ -203,13 +238,20 @@ def register(row: Row, python: str) -> None:
     def session(session: nox.Session) -> None:
         tests = nox.project.dependency_groups(PYPROJECT, "test")
         session.install("--quiet", "-e", ".", *tests, *row.install)
-        folders = ["tests/clients", *([f"tests/{name}" for name in UNIT_TESTS] if row.unit else [])]
+        if row.groups:
+            groups = nox.project.dependency_groups(PYPROJECT, *row.groups)
+            session.install("--quiet", "-e", ".[otlp,report]", *groups)
+        folders = ["tests/clients"] if "tests" not in row.tests else []
+        folders += [f"tests/{name}" for name in UNIT_TESTS] if row.unit else []
         if row.signals and python == MAIN:
             folders += SIGNALS_TESTS
         if row.secrets and python == MAIN:
             session.install("--quiet", "opentelemetry-exporter-otlp-proto-http")
             folders.append("tests/integration/test_secrets.py")
         folders += row.tests
+        if row.newest and python in NEWEST:
+            session.install("--quiet", "opentelemetry-exporter-otlp-proto-http")
+            folders += row.newest
         session.run(
             "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders, *session.posargs,
             env={"OTEL_CONSUL_EXPECT_DRIVERS": ",".join(row.drivers)},

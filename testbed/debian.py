@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +69,18 @@ def program(name: str, cache: Path | None = None) -> Path:
     return path
 
 
-def fetch(package: str, suite: str, cache: Path | None = None) -> Path:
+def fetch(
+    package: str,
+    suite: str,
+    cache: Path | None = None,
+    *,
+    needs: tuple[str, ...] | None = None,
+    prepare: Callable[[Path, Path], None] | None = None,
+) -> Path:
     """The folder a package's files were unpacked to; quick when it is there already.
 
-    Several processes may ask at once: one fetches, the others wait for it. Unavailable when there is no apt, no
+    With `needs` all that it depends on is unpacked there too, the C library included, and these packages besides.
+    `prepare` is called once with the files and the folder where they will stand, before they stand there. Several processes may ask at once: one fetches, the others wait for it. Unavailable when there is no apt, no
     network, no such package, or OTEL_CONSUL_NO_FETCH is set.
     """
     cache = cache or cache_folder()
@@ -89,15 +98,20 @@ def fetch(package: str, suite: str, cache: Path | None = None) -> Path:
         with _locked(cache / ".lock"):
             if not target.is_dir():
                 with tempfile.TemporaryDirectory(prefix=".fetch-", dir=cache) as work:
-                    _download(package, suite, Path(work)).rename(target)
+                    files = _download(package, suite, Path(work), needs)
+                    if prepare is not None:
+                        prepare(files, target)
+                    files.rename(target)
     except OSError as error:
         raise Unavailable(f"cannot write to {cache}: {error}") from error
     return target
 
 
-def _download(package: str, suite: str, work: Path) -> Path:
+def _download(package: str, suite: str, work: Path, needs: tuple[str, ...] | None) -> Path:
     for folder in ("lists/partial", "cache/archives/partial", "deb", "files"):
         (work / folder).mkdir(parents=True)
+    nothing = work / "status"
+    nothing.touch()
     sources = work / "sources.list"
     sources.write_text(f"deb [signed-by={KEYRING}] {archive()} {suite} main\n")
     options = {
@@ -111,11 +125,16 @@ def _download(package: str, suite: str, work: Path) -> Path:
         "APT::Update::Error-Mode": "any",  # a list that cannot be had is an error, not a warning
         "Acquire::Check-Valid-Until": "false",  # an old suite is signed once and for all
     }
+    if needs is not None:
+        options["Dir::State::status"] = nothing  # as if nothing were installed: so all it depends on is fetched
     apt = ["apt-get", "-q", *(f"-o{name}={value}" for name, value in options.items())]
-    _run([*apt, "update"], work)
-    _run([*apt, "download", package], work / "deb")
-    (deb,) = (work / "deb").glob("*.deb")
-    _run(["dpkg", "-x", str(deb), str(work / "files")], work)
+    run([*apt, "update"], work)
+    if needs is None:
+        run([*apt, "download", package], work / "deb")
+    else:
+        run([*apt, "-y", "--no-install-recommends", "--download-only", "install", *needs, package], work)
+    for deb in [*work.glob("deb/*.deb"), *work.glob("cache/archives/*.deb")]:
+        run(["dpkg", "-x", str(deb), str(work / "files")], work)
     (work / "files").chmod(0o755)
     return work / "files"
 
@@ -124,7 +143,7 @@ def archive() -> str:
     """The URI this machine gets Debian's packages from. Unavailable when its sources name none."""
     form = "$(LABEL) $(REPO_URI)"
     try:
-        lines = _run(["apt-get", "indextargets", "--format", form], Path("/")).splitlines()
+        lines = run(["apt-get", "indextargets", "--format", form], Path("/")).splitlines()
     except Unavailable:
         lines = []
     # Nothing is listed before the first `apt-get update`: then read what it would read.
@@ -142,7 +161,8 @@ def _uris_in_sources() -> list[str]:
     return [uri for uri in uris if uri.rstrip("/").endswith("/debian")]
 
 
-def _run(command: list[str], folder: Path) -> str:
+def run(command: list[str], folder: Path) -> str:
+    """What the command prints. Unavailable when it fails."""
     environment = os.environ | {"LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     try:
         done = subprocess.run(

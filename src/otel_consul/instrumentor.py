@@ -10,12 +10,12 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
-import wrapt
 from opentelemetry import metrics, trace
 from opentelemetry._logs import NoOpLogger, get_logger, get_logger_provider
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
 from otel_consul import clients, guard
+from otel_consul.background.imports import Hook, take_back, when_imported
 from otel_consul.call.recorder import Recorder
 from otel_consul.call.shared import Shared
 from otel_consul.clients.client import Client
@@ -42,6 +42,7 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
     """
 
     _seams: tuple[Seam, ...] = ()
+    _hooks: tuple[Hook, ...] = ()
     _instruments: Instruments | None = None
     _recorder: Recorder | None = None
     _supervision: Supervision | None = None
@@ -98,10 +99,15 @@ class ConsulInstrumentor(BaseInstrumentor):  # type: ignore[misc]
                 ", ".join(distribution for client in _clients for distribution in client.distributions),
             )
         for seam in self._seams:
-            wrapt.register_post_import_hook(partial(_apply, seam), seam.client.module)
-            wrapt.register_post_import_hook(partial(_check, seam), seam.client.name)
+            for name, do in ((seam.client.module, _apply), (seam.client.name, _check)):
+                hook = partial(do, seam)
+                self._hooks = (*self._hooks, hook)
+                when_imported(name, hook)
 
     def _uninstrument(self, **kwargs: Any) -> None:
+        for hook in self._hooks:
+            take_back(hook)
+        self._hooks = ()
         for seam in self._seams:
             seam.remove()
         self._seams = ()
@@ -128,12 +134,12 @@ def _made(what: str, make: Callable[[], _T], instead: Callable[[], _T]) -> _T:
 
 def _instruments(given: Any) -> Instruments:
     provider = metrics.get_meter_provider() if given is None else given
-    meter = metrics.get_meter(SCOPE_NAME, __version__, given, SCHEMA_URL)
+    meter = partial(metrics.get_meter, SCOPE_NAME, __version__, given, SCHEMA_URL)
     return instruments_of(provider, meter, of_global=given is None or given is metrics.get_meter_provider())
 
 
 def _apply(seam: Seam, module: Any) -> None:
-    """The library has been imported. A hook cannot be taken back, so it may come after the seam was removed."""
+    """The library has been imported."""
     if seam.removed:
         return
     try:

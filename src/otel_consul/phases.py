@@ -10,9 +10,10 @@ somebody else's HTTP call and must do nothing.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from time import perf_counter
 from typing import Any, Final
 
+from otel_consul.background.clock import perf_counter
+from otel_consul.redact import encodable
 from otel_consul.semconv import PHASES, Phase
 
 _ERRORS: Final = 400
@@ -89,7 +90,7 @@ class Clock:
         if isinstance(peer, tuple):
             self.peer = peer[:2]
         else:
-            self.peer = (peer,) if isinstance(peer, str) and peer else None
+            self.peer = (encodable(peer),) if isinstance(peer, str) and peer else None
 
     def failed(self, reason: str) -> None:
         """A try ended now, with an error. The call may end with it, so its phase stays the one the error struck in."""

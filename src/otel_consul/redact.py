@@ -99,6 +99,11 @@ _CLIENTS: Final = frozenset({"consul", "consulate", "patroni"})
 _STATUS: Final = re.compile(r"[45][0-9][0-9](?= |$)")
 
 
+def encodable(text: str) -> str:
+    """`text` as it can be exported: what no encoding knows, such as a byte of a file's name that is no text, is spelt out."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()
+
+
 def phrases(text: str) -> list[str]:
     """The well-known `PHRASES` that `text` has, at most a few; safe to export whatever `text` is."""
     lowered = text[:_SCANNED].lower()

@@ -139,3 +139,15 @@ def test_wakeup(operation: Any, query: Query, headers: Any, elapsed: float, expe
 )
 def test_late_is_what_is_beyond_the_wait_and_its_sixteenth(wait: float | None, elapsed: float, expected: float) -> None:
     assert response.late(Query(index=5, wait=wait), elapsed) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("header", ["X-Consul-Effective-Consistency", "X-Consul-Query-Backend", "X-Cache"])
+def test_a_word_that_consul_does_not_use_is_not_repeated(header: str) -> None:
+    attributes: dict[str, Any] = {}
+    response.describe(response.read({header: "5ec7e7"}), attributes)
+    assert attributes == {}
+
+
+@pytest.mark.parametrize("code", [10**30, -1, 99_999, "4e4"])
+def test_a_status_that_is_none_is_not_exported(code: object) -> None:
+    assert response.status(code) is None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +67,14 @@ def test_the_call_after_an_error_has_its_phases(instrumented: Telemetry, stub: S
     lands(instrumented.spans[-1], wait=0.3)
 
 
+def calls_kept_by(driver: Asyncio, call: Callable[[], Awaitable[Any]]) -> list[ObservedCall]:
+    gc.collect()
+    before = [o for o in gc.get_objects() if type(o) is ObservedCall]  # other tests'
+    driver.run(call)
+    gc.collect()
+    return [o for o in gc.get_objects() if type(o) is ObservedCall and o not in before]
+
+
 def test_a_connection_keeps_no_call_alive(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:
     """A pooled connection's callbacks have a copy of the context it was made in, for as long as it lives."""
     client = driver.make(stub.port)
@@ -75,12 +86,66 @@ def test_a_connection_keeps_no_call_alive(instrumented: Telemetry, stub: StubAge
         client.http._session.connector._keepalive_timeout = None
         await client.kv.get("key")
 
-    gc.collect()
-    before = [o for o in gc.get_objects() if type(o) is ObservedCall]  # other tests'
-    driver.run(call_without_timer)
-    gc.collect()
-    assert [o for o in gc.get_objects() if type(o) is ObservedCall and o not in before] == []
+    assert calls_kept_by(driver, call_without_timer) == []
     assert stub.connections_open == 1
+    assert dict(instrumented.span.attributes or {})["consul.connection.reused"] is False
+
+
+def test_nor_does_one_to_a_unix_socket(instrumented: Telemetry, driver: Asyncio, tmp_path: Path) -> None:
+    client = driver.make(1)
+    session_of(client)
+    path = str(tmp_path / "agent")
+    answered = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nX-Consul-Index: 1\r\nContent-Length: 0\r\n\r\n")
+        await answered.wait()
+        writer.close()
+
+    async def call() -> None:
+        server = await asyncio.start_unix_server(answer, path)
+        connector = aiohttp.UnixConnector(path, keepalive_timeout=None)
+        own, client.http._session = client.http._session, aiohttp.ClientSession(connector=connector)
+        client.http._session._timeout = aiohttp.ClientTimeout(total=None)
+        await own.close()
+        await client.kv.get("key")
+        answered.set()
+        server.close()
+
+    assert calls_kept_by(driver, call) == []
+    assert dict(instrumented.span.attributes or {})["consul.connection.reused"] is False
+
+
+def test_a_protocol_made_without_a_loop_while_a_call_connects(
+    instrumented: Telemetry, stub: StubAgent, driver: Asyncio
+) -> None:
+    from aiohttp.client_proto import ResponseHandler
+
+    client = driver.make(stub.port)
+    made: list[Any] = []
+    loop = asyncio.new_event_loop()
+
+    def elsewhere() -> None:
+        made.append(ResponseHandler(loop))
+
+    async def call() -> None:
+        connector = session_of(client).connector
+        factory = connector._factory
+
+        def make() -> Any:
+            thread = threading.Thread(target=elsewhere)
+            thread.start()
+            thread.join()
+            return factory()
+
+        connector._factory = make
+        await client.kv.get("key")
+
+    driver.run(call)
+    loop.close()
+    assert len(made) == 1
+    assert dict(instrumented.span.attributes or {})["consul.connection.reused"] is False
 
 
 def test_a_finished_call_keeps_no_body_alive(instrumented: Telemetry, stub: StubAgent, driver: Asyncio) -> None:

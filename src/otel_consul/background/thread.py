@@ -15,11 +15,11 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from time import perf_counter
 from typing import Final, TypeAlias
 
 from otel_consul import guard
 from otel_consul.background import forks, os_threads
+from otel_consul.background.clock import perf_counter
 
 Job: TypeAlias = Callable[[float], "float | None"]
 """Gets the time (`perf_counter` seconds); gives the seconds until it wants to run again, None: at the next call."""

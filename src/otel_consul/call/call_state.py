@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span
 
 from otel_consul import hooks
+from otel_consul.background.clock import perf_counter
 from otel_consul.call.call_types import CallType, LimitedCallType
 from otel_consul.call.shared import Shared
 from otel_consul.clients.seam import Sender

@@ -10,6 +10,7 @@ from otel_consul.consul_api.operations import Operation
 from otel_consul.consul_api.request import Query, read
 from otel_consul.metrics.series import Series, Started
 from otel_consul.metrics.totals import Totals
+from otel_consul.redact import encodable
 from otel_consul.semconv import Outcome
 from otel_consul.settings import Settings
 from otel_consul.transports.limits import Limits
@@ -18,6 +19,10 @@ _MOST_TYPES: Final = 4096
 """A program has a few dozen; beyond this (a client with an address per call) the address is left out of metrics."""
 _MOST_LIMITS: Final = 64
 """Blocking queries may have time-outs of their own, each."""
+_MOST_OUTCOMES: Final = 64
+"""A call ends in a dozen ways; beyond this (exception classes made on the fly) metrics name the error no more."""
+_OTHER_ERROR: Final = "_OTHER"
+"""What OpenTelemetry calls an error that is not told apart."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -64,12 +69,16 @@ class CallType:
 
     def duration_attributes(self, outcome: str, error_type: str | None) -> dict[str, Any]:
         """The attributes of the duration's data point."""
-        attributes = self._duration_attributes.get((outcome, error_type))
+        known = self._duration_attributes
+        attributes = known.get((outcome, error_type))
+        if attributes is None and error_type is not None and len(known) >= _MOST_OUTCOMES:
+            error_type = _OTHER_ERROR
+            attributes = known.get((outcome, error_type))
         if attributes is None:
             attributes = {**self.series.attributes, semconv.OUTCOME: outcome}
             if error_type is not None and outcome in (Outcome.ERROR, Outcome.TIMEOUT):
                 attributes[semconv.ERROR_TYPE] = error_type
-            self._duration_attributes[outcome, error_type] = attributes
+            known[outcome, error_type] = attributes
         return attributes
 
 
@@ -143,13 +152,14 @@ def server_attributes(base_uri: str | None) -> dict[str, Any]:
     try:
         parts = urlsplit(base_uri)
         if "unix" in parts.scheme:
-            return {semconv.SERVER_ADDRESS: unquote(parts.netloc) or parts.path}
+            return {semconv.SERVER_ADDRESS: encodable(unquote(parts.netloc) or parts.path)}
         port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
         host = parts.hostname
     except Exception:  # noqa: BLE001 -- whatever it is, it is no address
         return {}
     if not host:
         return {}
+    host = encodable(host)
     return {semconv.SERVER_ADDRESS: host} if port is None else {semconv.SERVER_ADDRESS: host, semconv.SERVER_PORT: port}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from time import perf_counter
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from otel_consul import guard, hooks, semconv
+from otel_consul.background.clock import perf_counter
 from otel_consul.call.call_state import CallState
 from otel_consul.call.result import FAILURES, WENT_WELL, Result, of_abandoned, of_answer, of_exception
 from otel_consul.call.shared import ENDED

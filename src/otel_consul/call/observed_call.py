@@ -7,13 +7,14 @@ call them. None of them raises. Whoever ends a call first ends it: the second is
 from __future__ import annotations
 
 from sys import modules
-from time import perf_counter, time_ns
+from time import time_ns
 from typing import Any, Final
 
 from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.trace import INVALID_SPAN, SpanKind, get_current_span, set_span_in_context
 
 from otel_consul import guard, hooks
+from otel_consul.background.clock import perf_counter
 from otel_consul.background.os_threads import get_ident
 from otel_consul.call.call_state import CallState
 from otel_consul.call.call_types import LimitedCallType

@@ -12,13 +12,13 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import getpid
-from time import perf_counter
 from types import CoroutineType, FunctionType
 from typing import Any
 
 from opentelemetry.context import get_current
 
 from otel_consul import guard, hooks, semconv
+from otel_consul.background.clock import perf_counter
 from otel_consul.background.forks import Generation, in_child
 from otel_consul.call.call_types import CallTypes
 from otel_consul.call.deferred import later, lazily, watch, with_callback
@@ -28,8 +28,9 @@ from otel_consul.clients.client import Client
 from otel_consul.clients.reuse import Reuse
 from otel_consul.clients.seam import Observe, Sender
 from otel_consul.consul_api.operations import lookup
-from otel_consul.consul_api.request import blocking, read
+from otel_consul.consul_api.request import blocking, read, text
 from otel_consul.phases import CURRENT
+from otel_consul.redact import encodable
 from otel_consul.transports import UNKNOWN_TRANSPORT, Transport, discover
 from otel_consul.transports.limits import UNKNOWN
 
@@ -137,13 +138,15 @@ class Recorder:
             base_uri, path, params = sender.client.read(http, args, kwargs)
         except Exception:  # noqa: BLE001 -- a caller, or a client, that passes what its transport will refuse
             base_uri, path, params = None, "", None
+        if type(path) is not str:  # the transport may know better, or complain
+            path = text(path) or ""
+        operation, name = lookup(verb, path)
         try:
-            operation, name = lookup(verb, path)
-        except (AttributeError, TypeError):  # no text: the transport may know better, or complain
-            path = path.decode(errors="replace") if isinstance(path, bytes) else ""
-            operation, name = lookup(verb, path)
-        if params:
-            query = read(operation, verb, params)
+            given = read(operation, verb, params) if params else None
+        except Exception:  # noqa: BLE001 -- what a caller passes may raise at the slightest touch
+            given = None
+        if given is not None:
+            query = given
             call_type = self._types.get(base_uri, operation, query, blocking(operation, query))
         else:
             call_type = self._types.plain.get((base_uri, operation)) or self._types.without_params(
@@ -165,14 +168,13 @@ class Recorder:
         attributes = limited.attributes.copy()
         if name and call_type.name_attribute is not None:
             if self._capture_full:
-                attributes[call_type.name_attribute] = name
+                attributes[call_type.name_attribute] = name if name.isascii() else encodable(name)
             else:
                 self._add_name(call_type.name_attribute, name, attributes)
-        if params:
-            if query.datacenter is not None:
-                attributes[semconv.DATACENTER] = query.datacenter
-            if call_type.blocking:
-                attributes[semconv.WAIT] = query.wait or semconv.DEFAULT_WAIT
+        if query.datacenter is not None:
+            attributes[semconv.DATACENTER] = query.datacenter
+        if call_type.blocking:
+            attributes[semconv.WAIT] = query.wait or semconv.DEFAULT_WAIT
         if sender.generation != Generation.number:
             attributes[semconv.CLIENT_FORKED] = True
         call = ObservedCall(self.shared, sender, call_type, limited, query, attributes)
@@ -192,7 +194,7 @@ class Recorder:
 
     def _add_name(self, attribute: str, name: str, attributes: dict[str, Any]) -> None:
         if self.shared.settings.capture_keys == "prefix":
-            attributes[attribute] = name.partition("/")[0]
+            attributes[attribute] = encodable(name.partition("/")[0])
 
     def _lazily(
         self,

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+from otel_consul.redact import encodable
 from otel_consul.semconv import DEFAULT_WAIT, JITTER, MAX_WAIT
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _given(params: object) -> Mapping[Any, Any]:
     if isinstance(params, (list, tuple)):
         try:
             return dict(params)
-        except (TypeError, ValueError):  # not pairs: the client's own complaint, not ours
+        except Exception:  # noqa: BLE001 -- not pairs: the client's own complaint, not ours
             return {}
     return params if isinstance(params, Mapping) else {}
 
@@ -114,23 +115,42 @@ def hold(query: Query) -> tuple[float, float]:
 
 def parse_duration(value: object) -> float | None:
     """A Go duration ("1m30s", "18.9692771435s") in seconds; None unless it is one and positive."""
-    return _seconds(value) if isinstance(value, str) else None
+    text = plain(value)
+    return None if text is None else _seconds(text)
+
+
+def plain(value: object) -> str | None:
+    """`value` if it is text, without what a class of the caller's makes of it; None if it is none.
+
+    Never `isinstance`, nor a method of its own: what the caller passes may say that it is text, and may raise.
+    """
+    if type(value) is str:
+        return value
+    return str.__str__(value) if issubclass(type(value), str) else None
+
+
+def text(value: object) -> str | None:
+    """As `plain`, and bytes too."""
+    return value.decode(errors="replace") if type(value) is bytes else plain(value)
 
 
 def _text(value: object) -> str | None:
-    """What `value` says; None if that is nothing, or cannot be told."""
-    try:
-        return str(value) if value else None
-    except Exception:  # noqa: BLE001 -- an object of the caller's, or a number with too many digits
-        return None
+    """What `value` says; None if that is nothing, or it is neither text nor a number."""
+    if type(value) is int or type(value) is float:
+        try:
+            return str(value) if value else None
+        except ValueError:  # too many digits
+            return None
+    return encodable(text(value) or "") or None
 
 
 def _index(value: object) -> int | None:
     """`value` as Go's ParseUint reads it."""
     if type(value) is int:
         return value if 0 <= value < _UINT64 else None
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _UINT64_DIGITS:
-        number = int(value)
+    text = plain(value)
+    if text is not None and text.isascii() and text.isdigit() and len(text) <= _UINT64_DIGITS:
+        number = int(text)
         return number if number < _UINT64 else None
     return None
 

@@ -30,6 +30,12 @@ _WANTED: Final = frozenset(
         "x-consul-contenthash",
     }
 )
+_SAID: Final = (
+    ("x-consul-effective-consistency", semconv.RESPONSE_CONSISTENCY, ("default", "leader", "stale", "consistent")),
+    ("x-consul-query-backend", semconv.RESPONSE_QUERY_BACKEND, ("blocking-query", "streaming")),
+)
+"""Headers whose words are repeated: those that Consul uses, for whatever stands between may put in any."""
+_GREATEST_STATUS: Final = 999
 _HEALTHY: Final = (False, 0.0)
 _NAMES: Final = tuple(sorted(_WANTED))
 _COMMON: Final = ("x-consul-index", "x-consul-knownleader", "x-consul-lastcontact")
@@ -113,7 +119,9 @@ def status(given: object) -> int | None:
     """A status as a number: libraries give an int, a user's own transport perhaps its text."""
     if isinstance(given, str) and given.isdecimal() and given.isascii() and len(given) == 3:  # noqa: PLR2004
         return int(given)
-    return int(given) if isinstance(given, int) and not isinstance(given, bool) else None
+    if not isinstance(given, int) or isinstance(given, bool):
+        return None
+    return int(given) if 0 <= given <= _GREATEST_STATUS else None
 
 
 def describe(found: Mapping[str, str], attributes: dict[str, Any]) -> tuple[bool, float | None]:
@@ -157,11 +165,8 @@ def _add_rarer(found: Mapping[str, str], result: dict[str, Any]) -> None:
     age = _number(found.get("age"))
     if age is not None:
         result[semconv.RESPONSE_AGE] = float(age)
-    for header, name in (
-        ("x-consul-effective-consistency", semconv.RESPONSE_CONSISTENCY),
-        ("x-consul-query-backend", semconv.RESPONSE_QUERY_BACKEND),
-    ):
-        if found.get(header):
+    for header, name, words in _SAID:
+        if found.get(header) in words:
             result[name] = found[header]
     filtered = found.get("x-consul-results-filtered-by-acls")
     if filtered is not None:

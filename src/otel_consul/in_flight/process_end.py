@@ -16,11 +16,11 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from functools import partial
-from time import monotonic
 from typing import Any, Final
 
 from otel_consul import guard
 from otel_consul.background import forks
+from otel_consul.background.clock import monotonic
 from otel_consul.background.os_threads import start_bare
 from otel_consul.in_flight.dropped import Dropped
 from otel_consul.in_flight.os_signals import SignalHandler

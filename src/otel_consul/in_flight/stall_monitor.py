@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
 from itertools import count
 from operator import attrgetter
-from time import perf_counter, time_ns
+from time import time_ns
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +21,7 @@ from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.trace import SpanKind, Tracer
 
 from otel_consul import guard, semconv
+from otel_consul.background.clock import perf_counter
 from otel_consul.in_flight.registry import Call, Registry
 from otel_consul.stacks import frames, waiters
 

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from otel_consul.background.clock import perf_counter
 from otel_consul.background.os_threads import get_native_id
 
 AVAILABLE: Final = sys.platform == "linux" and hasattr(time, "clock_gettime") and hasattr(time, "thread_time")
 """Whether one thread can read another's clock, and ask for a thread that has ended without harm."""
-thread_time: Final[Callable[[], float]] = getattr(time, "thread_time", time.perf_counter)
+thread_time: Final[Callable[[], float]] = getattr(time, "thread_time", perf_counter)
 """Seconds of processor time the running thread has had. Where that is not known, as if it had always had one: then nothing
 is blamed on its having had none."""
 _MOST: Final = 256

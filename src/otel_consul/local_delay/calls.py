@@ -9,10 +9,10 @@ was still working has cost nothing, and then `wait` is Consul's.
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any, Final
 
 from otel_consul import guard
+from otel_consul.background.clock import perf_counter
 from otel_consul.local_delay import sockets
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe

@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from math import inf
-from time import perf_counter
 from typing import Any, Final, NamedTuple
 
+from otel_consul.background.clock import perf_counter
 from otel_consul.background.os_threads import get_ident, get_native_id
 from otel_consul.local_delay.callers import thread_time
 from otel_consul.local_delay.pauses import Pauses

@@ -10,9 +10,9 @@ import gc
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from time import perf_counter
 from typing import Any, Final, NamedTuple
 
+from otel_consul.background.clock import perf_counter
 from otel_consul.background.os_threads import get_ident
 from otel_consul.local_delay.callers import thread_time
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any, Final
 
 from otel_consul import guard
+from otel_consul.background.clock import perf_counter
 from otel_consul.background.os_threads import get_ident
 from otel_consul.local_delay import sockets
 from otel_consul.local_delay.calls import SHORT, Delay, note

@@ -55,13 +55,13 @@ _of_global: Final[list[Instruments]] = []
 """Made for the global provider. If that was still to come, they report to the one that came."""
 
 
-def instruments_of(provider: Any, meter: Meter, *, of_global: bool) -> Instruments:
-    """The instruments for `provider`'s `meter`: made once, because a second set on one meter would never be read."""
+def instruments_of(provider: Any, meter: Callable[[], Meter], *, of_global: bool) -> Instruments:
+    """The instruments for `provider`, whose meter `meter` gives: made once, because a second set on one meter would never be read."""
     _known[:] = [(reference, known) for reference, known in _known if reference() is not None]
     for reference, known in _known:
         if reference() is provider:
             return known
-    made = _of_global[0] if of_global and _of_global else Instruments(meter)
+    made = _of_global[0] if of_global and _of_global else Instruments(meter())
     if of_global and not _of_global:
         _of_global.append(made)
     _known.append((_weakly(provider), made))

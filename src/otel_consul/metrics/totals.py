@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from time import perf_counter
 from typing import Any, Final, TypeVar
 
 from opentelemetry.metrics import Observation
 
 from otel_consul import semconv
+from otel_consul.background.clock import perf_counter
 from otel_consul.background.os_threads import allocate_lock
 from otel_consul.metrics.instances import Instances
 from otel_consul.metrics.series import Finished, OpenCall, Series, Started

@@ -6,7 +6,7 @@ import sys
 from types import CodeType, FrameType
 from typing import Any, Final, TypeAlias
 
-from otel_consul.stacks.walk import Frame
+from otel_consul.stacks.walk import Frame, frame_at
 
 CallSite: TypeAlias = tuple[CodeType, int]
 """A line of the program, as cheap to note as can be: a code object and the position in it."""
@@ -69,7 +69,7 @@ def line(site: CallSite) -> Frame:
     for start, end, found in code.co_lines():
         if start <= position < end and found is not None:
             number = found
-    return Frame(code.co_filename, number, code.co_name)
+    return frame_at(code, number)
 
 
 def is_library(module: Any) -> bool:

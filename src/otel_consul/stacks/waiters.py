@@ -8,6 +8,7 @@ chain of awaits, which no running loop is needed for.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from asyncio import current_task
 from collections.abc import Callable, Mapping
@@ -27,6 +28,10 @@ _DEFERRED: Final = "otel_consul.call.deferred"
 _AWAITED: Final = "_awaited"
 _WAITING: Final = frozenset({"selectors", "asyncio.base_events", "asyncio.runners", "asyncio.windows_events"})
 
+_REMEMBERS: Final = sys.version_info < (3, 12)
+"""Whether asking for the running loop is a system call, and asking a known loop for its task is not.
+
+From 3.14 on the latter stops every thread where the loop does not run."""
 _MOST_LOOPS: Final = 256
 _loops: dict[int, Callable[[], Any]] = {}
 """By thread, a weak reference to the event loop that ran there last."""
@@ -43,15 +48,20 @@ def thread() -> Waiter:
 
 def task() -> Any:
     """The running asyncio task; None outside asyncio."""
-    loop = _loops.get(get_ident(), nobody)()
-    if loop is not None and (running := current_task(loop)) is not None:
-        return running  # a loop that runs a task runs it in its own thread
+    if _REMEMBERS:
+        ident = get_ident()
+        loop = _loops.get(ident, nobody)()
+        # It may have moved to another thread, and run a task there.
+        if loop is not None and loop._thread_id == ident and (running := current_task(loop)) is not None:
+            return running
     try:
-        running = current_task()  # a system call, in Python 3.11
+        running = current_task()
     except RuntimeError:  # some other library's event loop
         return None
-    if running is not None and len(_loops) < _MOST_LOOPS:
-        _loops[get_ident()] = ref(running.get_loop())
+    if _REMEMBERS and running is not None and len(_loops) < _MOST_LOOPS:
+        loop = running.get_loop()
+        if hasattr(loop, "_thread_id"):  # not uvloop's
+            _loops[ident] = ref(loop)
     return running
 
 

@@ -8,10 +8,13 @@ from collections.abc import Iterator, Mapping
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from otel_consul.redact import encodable
 from otel_consul.stacks import frames
 
 SEAM: Final = "otel_consul.clients.seam"
 """The module every call passes on its way to the transport."""
+DEEPEST_TASKS: Final = 20
+"""Tasks and futures awaiting one another that are looked at."""
 
 
 class Frame(NamedTuple):
@@ -25,6 +28,11 @@ class Frame(NamedTuple):
         return f"{self.file}:{self.line} {self.function}"
 
 
+def frame_at(code: CodeType, line: int) -> Frame:
+    """A line of `code`, as it can be exported."""
+    return Frame(encodable(code.co_filename), line, encodable(code.co_name))
+
+
 Link: TypeAlias = tuple[str, Frame]
 """The module a frame is of, and its line."""
 
@@ -34,7 +42,8 @@ def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
     if not frames.hold_still():
         return []
     if isinstance(waiting, asyncio.Future):
-        return list(_awaits(waiting.get_coro())) if hasattr(waiting, "get_coro") else []
+        chain = [link for task in _tasks(waiting) for link in _awaits(task.get_coro())]
+        return chain[-frames.DEEPEST :]
     if not hasattr(waiting, "gr_frame"):
         return []
     if suspended := frames.of_greenlet(waiting):
@@ -50,6 +59,22 @@ def of_waiter(waiting: Any, threads: Mapping[int, FrameType]) -> list[Link]:
 def of_thread(frame: FrameType | None) -> list[Link]:
     """A thread's stack, outermost first, from its innermost `frame`."""
     return [] if frame is None or not frames.hold_still() else _links(frames.stack(frame))
+
+
+def _tasks(innermost: asyncio.Future[Any]) -> list[Any]:
+    """The tasks that await one another, down to `innermost`, as far up as each is awaited by one alone.
+
+    Python tells from 3.14 on; futures of `gather` and the like are passed by.
+    """
+    chain, seen = [], 0
+    future: Any = innermost
+    while future is not None and seen < DEEPEST_TASKS:
+        seen += 1
+        if hasattr(future, "get_coro"):
+            chain.append(future)
+        waiting = getattr(future, "_asyncio_awaited_by", None) or ()
+        future = next(iter(waiting)) if len(waiting) == 1 else None
+    return chain[::-1]
 
 
 def _awaits(awaited: Any) -> Iterator[Link]:
@@ -78,4 +103,4 @@ def _links(lines: list[frames.Line]) -> list[Link]:
 
 
 def _link(variables: dict[str, Any], code: CodeType, line: int | None) -> Link:
-    return str(variables.get("__name__")), Frame(code.co_filename, line or code.co_firstlineno, code.co_name)
+    return str(variables.get("__name__")), frame_at(code, line or code.co_firstlineno)

@@ -14,7 +14,7 @@ from functools import partial, wraps
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-import wrapt
+from otel_consul.background.imports import Hook, take_back, when_imported
 
 _logger: Final = logging.getLogger("otel_consul")
 _ABSENT: Final = object()
@@ -47,6 +47,7 @@ class Signals:
     def __init__(self, *wraps: Wrap) -> None:
         self._wraps = wraps
         self._switch: Switch | None = None
+        self._hooks: list[Hook] = []
         self._applied: list[tuple[Any, str, Any, Any]] = []
 
     def watch(self) -> None:
@@ -55,7 +56,9 @@ class Signals:
             return
         self._switch = Switch()
         for module in dict.fromkeys(wrap.module for wrap in self._wraps):
-            wrapt.register_post_import_hook(partial(self.apply, self._switch), module)
+            hook = partial(self.apply, self._switch)
+            self._hooks.append(hook)
+            when_imported(module, hook)
 
     def unwatch(self) -> None:
         """Put back what was there, unless a stranger has wrapped it since: then our wrapper stays and does nothing."""
@@ -63,6 +66,8 @@ class Signals:
             return
         self._switch.on = False
         self._switch = None
+        while self._hooks:
+            take_back(self._hooks.pop())
         while self._applied:
             owner, name, original, wrapper = self._applied.pop()
             if vars(owner).get(name) is not wrapper:
@@ -73,7 +78,7 @@ class Signals:
                 setattr(owner, name, original)
 
     def apply(self, switch: Switch, module: Any) -> None:
-        """Wrap the functions of `module`. A hook cannot be taken back, so it may come after `unwatch`."""
+        """Wrap the functions of `module`."""
         if not switch.on:
             return
         for wrap in self._wraps:

@@ -12,7 +12,12 @@ from otel_consul.semconv import Phase
 from otel_consul.transports import qualified_name
 from otel_consul.transports.signals import Switch
 
+CONTEXT_FIRST: Final = sys.version_info >= (3, 15)
+"""Whether asyncio copies the context for a connection before it makes the protocol: before 3.15, after."""
+
 _current: Final = CURRENT.get
+_making: Final[dict[int, Clock]] = {}
+"""By the number of its task, a call that makes a connection and is not in its context meanwhile."""
 _UNKNOWN_ERROR: Final = "_OTHER"
 """What OpenTelemetry calls an error whose type is not known."""
 
@@ -77,7 +82,7 @@ async def _connecting(clock: Clock, connection: Awaitable[Any]) -> Any:
 
 
 def _back(clock: Clock) -> None:
-    """Undo what `_protocol` did to the context."""
+    """Undo what `protocol` and `_creating` did to the context."""
     if clock.running and CURRENT.get() is None:
         CURRENT.set(clock)
 
@@ -95,6 +100,36 @@ def create_connection(original: Callable[..., Any], switch: Switch) -> Callable[
         return original(self, req, *args, **kwargs)
 
     return wrapper
+
+
+def create_unix_connection(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+    """Making a new one, to a socket in the file system."""
+    return create_connection(create_transport(original, switch) if CONTEXT_FIRST else original, switch)
+
+
+def create_transport(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
+    """Connecting and making the transport, which keeps the context of before; see `protocol`."""
+
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        clock = _current()
+        if clock is None or not (clock.running and switch.on and clock.task):
+            return original(self, *args, **kwargs)
+        return _creating(clock, original(self, *args, **kwargs))
+
+    return wrapper
+
+
+async def _creating(clock: Clock, transport: Awaitable[Any]) -> Any:
+    task = clock.task
+    _making[task] = clock
+    CURRENT.set(None)
+    try:
+        return await transport
+    except Exception:
+        _back(clock)  # another address may be tried
+        raise
+    finally:
+        del _making[task]
 
 
 def get_ssl_context(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
@@ -147,11 +182,20 @@ async def _resolving(clock: Clock, addresses: Awaitable[Any]) -> Any:
     return result
 
 
+def _making_here() -> Clock | None:
+    try:
+        return _making.get(id(asyncio.current_task()))
+    except RuntimeError:  # outside a loop
+        return None
+
+
 def protocol(original: Callable[..., Any], switch: Switch) -> Callable[..., Any]:
     """TCP is connected: asyncio makes the protocol."""
 
     def wrapper(self: Any, *args: Any, **kwargs: Any) -> None:
         clock = _current()
+        if clock is None and _making:
+            clock = _making_here()
         if clock is not None and clock.running and switch.on:
             clock.fresh = True
             if clock.next_phase == Phase.TLS:

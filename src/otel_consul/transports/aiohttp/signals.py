@@ -30,8 +30,11 @@ from otel_consul.phases import CURRENT, Clock
 from otel_consul.semconv import Phase
 from otel_consul.transports import qualified_name
 from otel_consul.transports.aiohttp.connecting import (
+    CONTEXT_FIRST,
     connect,
     create_connection,
+    create_transport,
+    create_unix_connection,
     get_ssl_context,
     protocol,
     resolve_host,
@@ -125,9 +128,10 @@ _MESSAGES: Final = "aiohttp.client_reqrep"
 SIGNALS: Final = Signals(
     Wrap(_CONNECTOR, "BaseConnector.connect", connect),
     Wrap(_CONNECTOR, "TCPConnector._create_connection", create_connection),
-    Wrap(_CONNECTOR, "UnixConnector._create_connection", create_connection),
+    Wrap(_CONNECTOR, "UnixConnector._create_connection", create_unix_connection),
     Wrap(_CONNECTOR, "TCPConnector._get_ssl_context", get_ssl_context),
     Wrap(_CONNECTOR, "TCPConnector._resolve_host", resolve_host),
+    *([Wrap(_CONNECTOR, "TCPConnector._wrap_create_connection", create_transport)] if CONTEXT_FIRST else []),
     Wrap("aiohttp.client_proto", "ResponseHandler.__init__", protocol),
     Wrap(_MESSAGES, "ClientRequest.write_bytes", _write_bytes),
     Wrap(_MESSAGES, "ClientResponse.start", _start),

@@ -8,10 +8,10 @@ its phase is `other` with both. Of a request that was redirected, only the last 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from time import perf_counter
 from typing import Any, Final
 
 from otel_consul import guard
+from otel_consul.background.clock import perf_counter
 from otel_consul.phases import CURRENT, Clock
 from otel_consul.semconv import Phase
 from otel_consul.transports.signals import Signals, Switch, Wrap
