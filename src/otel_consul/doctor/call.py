@@ -10,11 +10,11 @@ from typing import Any, Final
 from otel_consul import semconv
 from otel_consul.deadlines.missing import OTHERWISE
 from otel_consul.doctor.agent import Agent
+from otel_consul.doctor.display import seconds
 from otel_consul.doctor.finding import METRICS, SIGNALS, Finding, blocked, ok, problem, warning
 from otel_consul.doctor.libraries import Installed
 from otel_consul.doctor.trial import Trial
 from otel_consul.redact import describe
-from otel_consul.report.wording import seconds
 from otel_consul.semconv import Deadline
 from otel_consul.settings import Settings
 

@@ -29,6 +29,11 @@ def address(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path}"
 
 
+def seconds(value: float) -> str:
+    """A duration for a sentence: `0.84 ms`, `412 ms`, `2.1 s`."""
+    return f"{value * 1e3:.3g} ms" if value < 0.9995 else f"{value:.3g} s"  # noqa: PLR2004 -- what rounds to a second
+
+
 def secrets(environ: Mapping[str, str]) -> list[str]:
     """Every value, and part of a value, of the environment that must not be shown."""
     found: set[str] = set()

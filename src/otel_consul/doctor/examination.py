@@ -23,7 +23,8 @@ from otel_consul.doctor.send import send
 from otel_consul.doctor.target import Target
 from otel_consul.doctor.trial import Trial
 
-_LAUNCH_SECONDS: Final = 10.0
+_LAUNCH: Final = 10.0
+"""Time-outs that the launcher may take: it imports an SDK and every instrumentation there is."""
 _QUESTIONS: Final = 5
 """Connections that one answer may take at most: whether a silent server speaks HTTP/2, TLS …"""
 
@@ -79,7 +80,7 @@ def examine(target: Target, *, sending: bool, timeout: float) -> list[Finding]:
         *plugin.findings(target, text),
         *([] if not sdk.has_sdk() else exporter_troubles),
     ]
-    launched = launch.result(_LAUNCH_SECONDS) if launch is not None else Launched()
+    launched = launch.result(timeout * _LAUNCH) if launch is not None else Launched()
     explained = any(one.blocks == frozenset(SIGNALS) for one in before) or not shapes
     transports = {"requests", "urllib3", "aiohttp"}
     found = [

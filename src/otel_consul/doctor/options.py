@@ -44,9 +44,8 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[Finding]:
                 "option.hook", f"{name} does nothing: a hook can only be given in the program.", variable=name
             )
             continue
-        ours = PREFIX + name.removeprefix(PREFIX).removeprefix("OTEL_").removeprefix("CONSUL_")
-        near = get_close_matches(name, known, 1, _LIKE) if name.startswith(PREFIX) else []
-        near = near or get_close_matches(ours, known, 1, _LIKE)
+        ours = name.removeprefix("OTEL_").removeprefix("PYTHON_").removeprefix("CONSUL_")
+        near = [PREFIX + one for one in get_close_matches(ours, [one.removeprefix(PREFIX) for one in known], 1, _LIKE)]
         what = f"Did you mean {near[0]}?" if near else f"Known are {', '.join(known)}."
         yield warning("option.unknown", f"{name} is no option, and does nothing. {what}", variable=name, near=near)
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_consul.doctor.call import spans_of
+from otel_consul.doctor.display import seconds
 from otel_consul.doctor.finding import METRICS, TRACES, Finding, blocked, ok, warning
 from otel_consul.doctor.otlp import Endpoint
 from otel_consul.doctor.sdk import entry_points
 from otel_consul.doctor.trial import Trial
 from otel_consul.redact import describe
-from otel_consul.report.wording import seconds
 
 _SECONDS: Final = 3.0
 """How long one export may take."""
