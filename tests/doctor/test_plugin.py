@@ -51,7 +51,9 @@ def test_another_instrumentation_fails_and_takes_this_one_with_it(
     doctor: Doctor, environment: Environment, environ: dict[str, str]
 ) -> None:
     environment.distribution("acme", "1", opentelemetry_instrumentor="acme = acme:Instrumentor")
-    environment.write("acme.py", "class Instrumentor:\n    def instrument(self, **kwargs): raise RuntimeError('5ec7e7')\n")
+    environment.write(
+        "acme.py", "class Instrumentor:\n    def instrument(self, **kwargs): raise RuntimeError('5ec7e7')\n"
+    )
 
     report = doctor(PYTHONPATH=f"{environ['PYTHONPATH']}:{environment.packages}")  # so that it comes first
 
@@ -96,7 +98,12 @@ def test_the_launcher_is_not_on_the_path(doctor: Doctor, environment: Environmen
     environment.link()
 
     report = doctor(
-        "--", "opentelemetry-instrument", environment.python, "app.py", python=environment.python, PATH=str(environment.bin)
+        "--",
+        "opentelemetry-instrument",
+        environment.python,
+        "app.py",
+        python=environment.python,
+        PATH=str(environment.bin),
     )
 
     assert (report.status, report.first) == (1, "launcher.missing")

@@ -6,8 +6,16 @@ import pytest
 
 from tests.doctor.conftest import Doctor, Environment
 
-GRPC = ("opentelemetry_exporter_otlp_proto_grpc-*", "opentelemetry_exporter_otlp-*", "opentelemetry/exporter/otlp/proto/grpc")
-HTTP = ("opentelemetry_exporter_otlp_proto_http-*", "opentelemetry_exporter_otlp-*", "opentelemetry/exporter/otlp/proto/http")
+GRPC = (
+    "opentelemetry_exporter_otlp_proto_grpc-*",
+    "opentelemetry_exporter_otlp-*",
+    "opentelemetry/exporter/otlp/proto/grpc",
+)
+HTTP = (
+    "opentelemetry_exporter_otlp_proto_http-*",
+    "opentelemetry_exporter_otlp-*",
+    "opentelemetry/exporter/otlp/proto/http",
+)
 
 
 def test_it_is_not_installed(doctor: Doctor, environment: Environment) -> None:
@@ -89,7 +97,12 @@ def test_a_protocol_that_no_exporter_speaks(doctor: Doctor) -> None:
 
 @pytest.mark.parametrize(
     ("sampler", "argument"),
-    [("always_off", None), ("parentbased_always_off", None), ("traceidratio", "0"), ("parentbased_traceidratio", "0.0")],
+    [
+        ("always_off", None),
+        ("parentbased_always_off", None),
+        ("traceidratio", "0"),
+        ("parentbased_traceidratio", "0.0"),
+    ],
 )
 def test_a_sampler_that_drops_all(doctor: Doctor, sampler: str, argument: str | None) -> None:
     report = doctor(OTEL_TRACES_SAMPLER=sampler, OTEL_TRACES_SAMPLER_ARG=argument)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from otel_consul.doctor import dial
-from otel_consul.doctor.dial import WORDS, Answer, NoAnswer, Place, Why
+from otel_consul.doctor.dial import UNTOLD, WORDS, Answer, NoAnswer, Place, Why
 from otel_consul.doctor.display import address
 from otel_consul.doctor.finding import Finding, ok, problem, warning
 
@@ -131,8 +131,10 @@ def _version(answer: Answer | None) -> str:
 
 
 def _none(agent: Agent, why: str, *, wants_tls: bool = False) -> Finding:
-    if wants_tls or (why in (Why.CLOSED, Why.SILENT) and agent.place.tls is None and _tls_there(agent.place)):
+    if wants_tls or (why in UNTOLD and agent.place.tls is None and _tls_there(agent.place)):
         return problem("consul.wants_tls", f"Consul at {agent.shown} speaks TLS, and is asked without. Use https://.")
+    if why in UNTOLD and agent.place.tls is not None and dial.speaks_without_tls(agent.place):
+        why = Why.NOT_TLS
     advice = f". Start an agent there, or say where it is: {_ADDRESS}" if why == Why.REFUSED else ""
     return problem(
         f"consul.{why}", f"Consul does not answer at {agent.shown}: {WORDS[why]}{advice}. Calls are seen, as failures."

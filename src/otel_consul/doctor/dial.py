@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -40,6 +40,8 @@ class NoAnswer(Exception):  # noqa: N818 -- it says what happened
         self.why = why
 
 
+UNTOLD: Final = frozenset({Why.SILENT, Why.CLOSED, Why.TLS})
+"""What a server may do that is asked in a way it does not speak."""
 WORDS: Final[Mapping[str, str]] = {
     Why.DNS: "its name cannot be looked up (DNS)",
     Why.REFUSED: "the connection is refused: nothing listens there",
@@ -208,6 +210,15 @@ def speaks_http2(place: Place) -> bool:
 def is_http2(raw: bytes) -> bool:
     """Whether this is how an HTTP/2 server begins: with a SETTINGS frame of stream 0."""
     return len(raw) >= _FRAME and raw[3] == _SETTINGS and raw[5:_FRAME] == b"\0\0\0\0"
+
+
+def speaks_without_tls(place: Place) -> bool:
+    """Whether the other side answers one that does not ask for TLS."""
+    plain = replace(place, tls=None)
+    try:
+        return bool(converse(plain, b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+    except NoAnswer:
+        return speaks_http2(plain)
 
 
 def speaks_tls(place: Place) -> bool:

@@ -71,7 +71,7 @@ def examine(target: Target, *, sending: bool, timeout: float) -> list[Finding]:
         about_call = call.make(trial, usable, named if isinstance(named, Agent) else None, timeout)
         within = timeout * _QUESTIONS
         about_endpoints = [*endpoint_troubles, *_merged([one.answer(within) for one in asked])]
-        about_agent = asked_agent.answer(within) if asked_agent is not None else [named]
+        about_agent = asked_agent.answer(within) if asked_agent is not None else _unnamed(named, about_call)
         sent = send(trial, endpoints) if sending else []
 
     before = [
@@ -97,6 +97,14 @@ def examine(target: Target, *, sending: bool, timeout: float) -> list[Finding]:
         *libraries.http_findings(trial.odd),
     ]
     return _with_verdict(found, endpoints)
+
+
+def _unnamed(named: Agent | Finding, about_call: Sequence[Finding]) -> list[Finding]:
+    """What is wrong with the agent's name. Some clients cannot be made with such a one."""
+    if isinstance(named, Agent):
+        return []
+    lost = any(one.code == "call.no_span" for one in about_call)
+    return [blocked(named.code, named.text)] if lost else [named]
 
 
 def _endpoint_question(endpoint: Endpoint) -> tuple[Callable[[], list[Finding]], Finding]:

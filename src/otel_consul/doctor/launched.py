@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import sys
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import metrics, trace
 
 from otel_consul.instrumentor import ConsulInstrumentor
+
+_CHILD_SECONDS: Final = 2.0
 
 
 def _instance(provider: Any) -> str:
@@ -42,9 +46,7 @@ def _readers(provider: Any) -> list[str]:
 
 
 def _in_child(provider: Any) -> str:
-    """The `service.instance.id` of a forked child."""
-    if not hasattr(os, "fork"):
-        return "?"
+    """The `service.instance.id` of a forked child; `?` if it cannot be told."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -53,10 +55,10 @@ def _in_child(provider: Any) -> str:
         finally:
             os._exit(0)
     os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        found = pipe.read().decode()
-    os.waitpid(child, 0)
-    return found
+    if not select.select([read], [], [], _CHILD_SECONDS)[0]:
+        os.kill(child, signal.SIGKILL)
+        return "?"
+    return os.read(read, 1000).decode()
 
 
 def main() -> None:
@@ -75,7 +77,8 @@ def main() -> None:
         "ddtrace": "ddtrace" in sys.modules,
         "green": green,
         "instance": _instance(provider),
-        "instance_in_child": _in_child(provider),
+        # a child of a patched process may not get that far
+        "instance_in_child": _in_child(provider) if hasattr(os, "fork") and not green else "?",
     }
     os.write(int(sys.argv[1]), json.dumps(report).encode())
     os._exit(0)

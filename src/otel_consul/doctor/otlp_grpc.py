@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from otel_consul.doctor import dial, otlp_http
-from otel_consul.doctor.dial import WORDS, NoAnswer, Why
+from otel_consul.doctor.dial import UNTOLD, WORDS, NoAnswer, Why
 from otel_consul.doctor.finding import METRICS, TRACES, Finding, blocked, ok, problem
 from otel_consul.doctor.otlp import Endpoint
 
@@ -70,7 +70,9 @@ def _is_http(endpoint: Endpoint, *, http: bool) -> Finding:
 
 def _none(endpoint: Endpoint, why: str) -> Finding:
     place = endpoint.place
-    if why in (Why.CLOSED, Why.SILENT):
+    if why in UNTOLD and place.tls is not None and dial.speaks_without_tls(place):
+        why = Why.NOT_TLS
+    elif why in UNTOLD:
         if otlp_http.takes_otlp(endpoint):
             return _is_http(endpoint, http=True)
         if place.tls is None and dial.speaks_tls(place):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from otel_consul.doctor import dial
-from otel_consul.doctor.dial import WORDS, Answer, NoAnswer, Why
+from otel_consul.doctor.dial import UNTOLD, WORDS, Answer, NoAnswer, Why
 from otel_consul.doctor.finding import Finding, blocked, ok, problem
 from otel_consul.doctor.otlp import Endpoint
 from otel_consul.doctor.sdk import HTTP
@@ -45,7 +45,9 @@ def takes_otlp(endpoint: Endpoint) -> bool:
 
 def _none(endpoint: Endpoint, why: str) -> Finding:
     place = endpoint.place
-    if why in (Why.CLOSED, Why.SILENT):
+    if why in UNTOLD and place.tls is not None and dial.speaks_without_tls(place):
+        why = Why.NOT_TLS
+    elif why in UNTOLD:
         if dial.speaks_http2(place):
             return _strange(endpoint)
         if place.tls is None and dial.speaks_tls(place):
