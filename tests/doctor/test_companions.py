@@ -43,9 +43,13 @@ def test_it_is_suppressed(doctor: Doctor) -> None:
 
 def test_ddtrace_in_the_command(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import consul\n")
-    report = doctor(*LAUNCH, "ddtrace-run", "python", "app.py")
+    run = tmp_path / "ddtrace-run"
+    run.write_text('#!/bin/sh\nexec "$@"\n')
+    run.chmod(0o755)
+    report = doctor(*LAUNCH, str(run), "python", "app.py")
 
-    assert "ddtrace.present" in report.codes
+    assert (report.status, report.first) == (0, "ddtrace.present")
+    assert "launcher.works" in report.codes
     assert "(the command)" in report.text("ddtrace.present")
 
 

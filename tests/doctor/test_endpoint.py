@@ -245,6 +245,15 @@ def test_an_address_without_a_scheme(doctor: Doctor) -> None:
     assert (report.status, report.first) == (1, "endpoint.no_scheme")
 
 
+def test_an_address_without_a_scheme_means_tls_to_grpc(doctor: Doctor) -> None:
+    pytest.importorskip("grpc")
+    with servers.grpc_server("TraceService", "MetricsService") as port:
+        report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=f"127.0.0.1:{port}", **GRPC)
+
+    assert (report.status, report.first) == (1, "endpoint.not_tls")
+    assert "Put http:// before it" in report.text("endpoint.not_tls")
+
+
 def test_an_address_that_is_none(doctor: Doctor) -> None:
     report = doctor(OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:port")
 

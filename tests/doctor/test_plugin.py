@@ -118,6 +118,16 @@ def test_the_program_is_not_launched_and_does_not_instrument(doctor: Doctor, tmp
     assert "Put opentelemetry-instrument before the command" in report.text("program.not_launched")
 
 
+@pytest.mark.parametrize("command", [("-c", "import otel_consul"), ("-m", "shop")])
+def test_the_program_instruments_and_is_no_script(doctor: Doctor, tmp_path: Path, command: tuple[str, ...]) -> None:
+    (tmp_path / "shop.py").write_text("import otel_consul\n")
+
+    report = doctor("--", "python", *command)
+
+    assert (report.status, report.first) == (0, "program.instruments")
+    assert "without running the program" in report.text("verdict.seen")
+
+
 def test_the_program_instruments_in_a_module_of_its_own(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import shop.telemetry\n")
     (tmp_path / "shop").mkdir()

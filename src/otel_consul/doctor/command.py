@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from otel_consul.doctor import target as targets
@@ -65,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _elsewhere(target: Target) -> bool:
     """Whether the environment to examine is not this process's."""
-    return target.interpreter != sys.executable or dict(target.environ) != dict(os.environ)
+    own, other = Path(sys.executable), Path(target.interpreter)
+    same = own == other or (own.parent == other.parent and own.resolve() == other.resolve())
+    return not same or dict(target.environ) != dict(os.environ)
 
 
 def _inside(target: Target, words: Sequence[str], command: Sequence[str], *, as_json_: bool) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from otel_consul.doctor.finding import Finding, warning
@@ -14,7 +14,8 @@ from otel_consul.doctor.source import Source
 from otel_consul.doctor.target import LAUNCHER, SERVERS, Target
 from otel_consul.settings import PREFIX, Settings
 
-_HTTP: Final = ("requests", "urllib3", "urllib", "httpx", "aiohttp-client", "aiohttp_client", "tornado")
+_HTTP: Final = ("requests", "urllib3", "httpx", "aiohttp-client", "aiohttp_client", "tornado")
+"""Instrumentations of HTTP libraries that Consul clients use."""
 _DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _GEVENT: Final = "OTEL_PYTHON_AUTO_INSTRUMENTATION_EXPERIMENTAL_GEVENT_PATCH"
 _INSTANCE: Final = "service.instance.id"
@@ -23,17 +24,17 @@ _ONE: Final = frozenset({"1", "solo", "threads"})
 _GREEN_OPTIONS: Final = ("-k", "--worker-class", "-P", "--pool")
 
 
-def findings(target: Target, source: Source, launched: Launched, transports: Iterable[str]) -> list[Finding]:
-    """All of them. `transports`: the HTTP libraries below the client libraries found."""
+def findings(target: Target, source: Source, launched: Launched) -> list[Finding]:
+    """All of them."""
     return [
-        *_doubled(target, set(transports)),
+        *_doubled(target),
         *_ddtrace(target, source, launched),
         *_green(target, source, launched),
         *_workers(target, source, launched),
     ]
 
 
-def _doubled(target: Target, transports: set[str]) -> Iterator[Finding]:
+def _doubled(target: Target) -> Iterator[Finding]:
     if not target.launched or Settings.build({}, target.environ).suppress_http:
         return
     disabled = {word.strip() for word in target.environ.get(_DISABLED, "").split(",")}
@@ -41,9 +42,7 @@ def _doubled(target: Target, transports: set[str]) -> Iterator[Finding]:
         {
             point.name
             for point in entry_points("opentelemetry_instrumentor")
-            if point.name in _HTTP
-            and point.name.replace("-client", "").replace("_client", "") in transports
-            and not disabled & {point.name, "*"}
+            if point.name in _HTTP and not disabled & {point.name, "*"}
         }
     )
     if active:
@@ -117,7 +116,7 @@ def _several_workers(target: Target, source: Source) -> bool:
                 return False
             if option in _WORKERS and chosen.isdigit():
                 return True
-    return target.program == "celery" or int(target.environ.get("WEB_CONCURRENCY", "1") or 1) > 1
+    return target.program == "celery" or target.environ.get("WEB_CONCURRENCY", "1") not in ("", "0", "1")
 
 
 def _workers(target: Target, source: Source, launched: Launched) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from otel_consul.doctor import agent as consul_agent
@@ -15,7 +16,7 @@ from otel_consul.doctor import call, companions, libraries, options, otlp_grpc, 
 from otel_consul.doctor import otlp as otlp_endpoints
 from otel_consul.doctor.agent import Agent
 from otel_consul.doctor.display import address
-from otel_consul.doctor.finding import SIGNALS, TRACES, Finding, arriving, blocked, ok, ordered
+from otel_consul.doctor.finding import SIGNALS, TRACES, Finding, arriving, blocked, ok, ordered, problem
 from otel_consul.doctor.launch import Launch, Launched
 from otel_consul.doctor.otlp import Endpoint
 from otel_consul.doctor.sdk import GRPC
@@ -42,7 +43,8 @@ class _Asked:
         try:
             self._answers.put(self._question())
         except Exception as exc:  # noqa: BLE001 -- the others must be heard
-            self._answers.put([blocked("doctor.failed", f"A question failed with {type(exc).__name__}.", ())])
+            text = f"{self._otherwise.text} The doctor itself failed there, with {type(exc).__name__}."
+            self._answers.put([replace(self._otherwise, code="doctor.failed", text=text)])
 
     def answer(self, within: float) -> list[Finding]:
         try:
@@ -57,22 +59,25 @@ def examine(target: Target, *, sending: bool, timeout: float) -> list[Finding]:
     if target.script is not None:
         sys.path[0] = str(target.script.resolve().parent)  # where the program's own imports look first
     launch = Launch(target) if target.launched and sdk.has_sdk() else None
-    text = source.read(target.script)
+    text = source.read(target)
     exporters, exporter_troubles = sdk.exporters(target, text)
     endpoints, endpoint_troubles = otlp_endpoints.endpoints(exporters, sdk.with_defaults(target), timeout)
     named = consul_agent.named(target.environ, timeout)
     asked = [_Asked(*_endpoint_question(endpoint)) for endpoint in endpoints]
     asked_agent = _Asked(*_agent_question(named)) if isinstance(named, Agent) else None
 
+    os.environ.pop("OTEL_SDK_DISABLED", None)  # what it does has been seen; the trial call shall show the rest
     installed = libraries.found_clients()
     with Trial() as trial:
         shapes = {one.client.name: trial.shape(one.client) for one in installed}
         usable = [one for one in installed if shapes[one.client.name] is None]
         about_call = call.make(trial, usable, named if isinstance(named, Agent) else None, timeout)
+        trial.load_http()
         within = timeout * _QUESTIONS
         about_endpoints = [*endpoint_troubles, *_merged([one.answer(within) for one in asked])]
         about_agent = asked_agent.answer(within) if asked_agent is not None else _unnamed(named, about_call)
-        sent = send(trial, endpoints) if sending else []
+        lost = {signal for one in about_endpoints for signal in one.blocks}
+        sent = send(trial, [one for one in endpoints if one.signal not in lost]) if sending else []
 
     before = [
         *libraries.client_findings(installed, shapes),
@@ -82,7 +87,6 @@ def examine(target: Target, *, sending: bool, timeout: float) -> list[Finding]:
     ]
     launched = launch.result(timeout * _LAUNCH) if launch is not None else Launched()
     explained = any(one.blocks == frozenset(SIGNALS) for one in before) or not shapes
-    transports = {"requests", "urllib3", "aiohttp"}
     found = [
         *before,
         *(plugin.launched_findings(launched, explained=explained) if launch is not None else ()),
@@ -93,10 +97,10 @@ def examine(target: Target, *, sending: bool, timeout: float) -> list[Finding]:
         *about_agent,
         *about_call,
         *sent,
-        *companions.findings(target, text, launched, transports),
+        *companions.findings(target, text, launched),
         *libraries.http_findings(trial.odd),
     ]
-    return _with_verdict(found, endpoints)
+    return _with_verdict(found, endpoints, sure=target.launched)
 
 
 def _unnamed(named: Agent | Finding, about_call: Sequence[Finding]) -> list[Finding]:
@@ -116,7 +120,7 @@ def _endpoint_question(endpoint: Endpoint) -> tuple[Callable[[], list[Finding]],
 
 
 def _agent_question(agent: Agent) -> tuple[Callable[[], list[Finding]], Finding]:
-    late = Finding("consul.timeout", f"Consul at {agent.shown} was not found out about in time.")
+    late = problem("consul.timeout", f"Consul at {agent.shown} was not found out about in time.")
     return lambda: consul_agent.look(agent), late
 
 
@@ -134,13 +138,14 @@ def _merged(answers: Sequence[list[Finding]]) -> list[Finding]:
     return list(merged.values())
 
 
-def _with_verdict(found: list[Finding], endpoints: Sequence[Endpoint]) -> list[Finding]:
+def _with_verdict(found: list[Finding], endpoints: Sequence[Endpoint], *, sure: bool) -> list[Finding]:
     left = arriving(found)
     if left:
         nouns = " and ".join("spans" if signal == TRACES else "metrics" for signal in left)
         places = dict.fromkeys(address(one.url) for one in endpoints if one.signal in left)
+        call = "A call" if sure else "As far as can be known without running the program, a call"
         where = f", sent to {' and '.join(places)}" if places else ""
-        found = [ok("verdict.seen", f"A call would be seen: its {nouns}{where}.", signals=left), *found]
+        found = [ok("verdict.seen", f"{call} would be seen: its {nouns}{where}.", signals=left), *found]
     return ordered(found)
 
 

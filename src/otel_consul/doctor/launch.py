@@ -68,8 +68,14 @@ class Launch:
             path = environ.get("PYTHONPATH")
             environ["PYTHONPATH"] = f"{folder}{os.pathsep}{path}" if path else folder
         environ["OTEL_EXPORTER_PROMETHEUS_PORT"] = "0"  # the program's own may be taken, by the program
-        ddtrace = (target.interpreter.rpartition(os.sep)[0] + os.sep + "ddtrace-run",) if target.ddtrace else ()
-        command = [*ddtrace, target.interpreter, *target.flags, "-m", _MODULE, str(write)]
+        command = [
+            *((target.ddtrace,) if target.ddtrace else ()),
+            target.interpreter,
+            *target.flags,
+            "-m",
+            _MODULE,
+            str(write),
+        ]
         try:
             self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
                 command,

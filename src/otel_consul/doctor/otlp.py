@@ -32,6 +32,8 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
     timeout: float = 1.0
+    certificate: str = ""
+    """The file of the CA that is trusted; empty: the system's."""
     general: bool = False
     """Whether the path was appended to an address for all signals."""
 
@@ -108,7 +110,9 @@ def _endpoint(exporter: Exporter, environ: Mapping[str, str], timeout: float) ->
         )
     finding = _proxy(kind, url) if tls is None or kind == HTTP else None
     headers = _headers(_of(signal, "HEADERS", environ))
-    return Endpoint(signal, kind, url, variable, headers, tls, timeout, general), finding
+    return Endpoint(
+        signal, kind, url, variable, headers, tls, timeout, _of(signal, "CERTIFICATE", environ), general
+    ), finding
 
 
 def _of(signal: str, name: str, environ: Mapping[str, str]) -> str:

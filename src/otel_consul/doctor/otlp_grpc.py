@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,10 +82,14 @@ def _none(endpoint: Endpoint, why: str) -> Finding:
     elif why == Why.CERTIFICATE:
         advice = ". Name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE"
     elif why == Why.NOT_TLS:
-        advice = ":// or OTEL_EXPORTER_OTLP_INSECURE=true"
+        advice = "://"
+    words = WORDS[why]
+    if why == Why.NOT_TLS and "://" not in endpoint.url:
+        words = "it does not speak TLS, which an address without http:// demands. Put http"
+        advice = ":// before it"
     return blocked(
         f"endpoint.{why}",
-        f"The OTLP endpoint {endpoint.shown} does not answer: {WORDS[why]}{advice}.",
+        f"The OTLP endpoint {endpoint.shown} does not answer: {words}{advice}.",
         [endpoint.signal],
         url=endpoint.shown,
     )
@@ -125,7 +128,11 @@ def _status(endpoint: Endpoint) -> str:
     grpc: Any = import_module("grpc")
     place = endpoint.place
     target = f"[{place.host}]:{place.port}" if ":" in place.host else f"{place.host}:{place.port}"
-    channel = grpc.insecure_channel(target) if place.tls is None else grpc.secure_channel(target, _credentials(grpc))
+    channel = (
+        grpc.insecure_channel(target)
+        if place.tls is None
+        else grpc.secure_channel(target, _credentials(grpc, endpoint.certificate))
+    )
     try:
         call = channel.unary_unary(_SERVICES[endpoint.signal], bytes, bytes)
         call(b"", timeout=endpoint.timeout, metadata=tuple(endpoint.headers.items()))
@@ -136,7 +143,6 @@ def _status(endpoint: Endpoint) -> str:
     return "OK"
 
 
-def _credentials(grpc: Any) -> Any:
+def _credentials(grpc: Any, file: str) -> Any:
     """As the exporter makes them; whether the certificate is trusted has been seen by then."""
-    file = os.environ.get("OTEL_EXPORTER_OTLP_CERTIFICATE")
     return grpc.ssl_channel_credentials(Path(file).read_bytes() if file else None)

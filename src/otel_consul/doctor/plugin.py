@@ -35,10 +35,13 @@ def _by_program(target: Target, source: Source) -> Finding:
             f"{target.program} is not started by {LAUNCHER}, and names otel_consul: it has to switch the plugin on and make "
             "providers by itself. Whether it does is known only when it runs.",
         )
+    what = (
+        "otel_consul is named neither in it nor beside it" if source.found else "what it does by itself cannot be read"
+    )
     return blocked(
         "program.not_launched",
-        f"{target.program or 'The program'} is not started by {LAUNCHER}, and otel_consul is named neither in it nor beside "
-        f"it: nothing switches the plugin on. Put {LAUNCHER} before the command.",
+        f"{target.program or 'The program'} is not started by {LAUNCHER}, and {what}: nothing is known to switch the plugin "
+        f"on. Put {LAUNCHER} before the command.",
     )
 
 

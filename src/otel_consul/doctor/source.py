@@ -6,8 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
+
+from otel_consul.doctor.target import Target
 
 _MOST_FILES: Final = 300
 _MOST_BYTES: Final = 1_000_000
@@ -25,6 +28,8 @@ _DDTRACE: Final = re.compile(rb"^\s*(import|from) ddtrace\b", re.MULTILINE)
 class Source:
     """What was read."""
 
+    found: bool = False
+    """Whether there was anything to read."""
     instruments: bool = False
     """Whether it names the plugin."""
     exports_http: bool = False
@@ -38,16 +43,17 @@ class Source:
     """What the script imports before it patches, though it should not."""
 
 
-def read(script: Path | None) -> Source:
-    """Read a script, and for what may stand in another module, the files beside it."""
-    if script is None:
-        return Source()
-    own = _bytes(script)
+def read(target: Target) -> Source:
+    """Read what is run, and for what may stand in another module, the files beside it."""
+    path = target.script if target.script is not None else _file(target.module)
+    own = target.code.encode() if target.code else _bytes(path) if path is not None else None
     if own is None:
         return Source()
-    texts = [own, *(text for path in _beside(script) if (text := _bytes(path)) is not None)]
+    beside = _beside(path) if path is not None else ()
+    texts = [own, *(text for other in beside if (text := _bytes(other)) is not None)]
     patch, line, early = _patch(own)
     return Source(
+        found=True,
         instruments=any(_INSTRUMENTS.search(text) for text in texts),
         exports_http=any(_OTLP_HTTP in text for text in texts),
         exports_grpc=any(_OTLP_GRPC in text for text in texts),
@@ -57,6 +63,17 @@ def read(script: Path | None) -> Source:
         patch_line=line,
         early=early,
     )
+
+
+def _file(module: str) -> Path | None:
+    """The file of a top-level module, which is not imported."""
+    try:
+        spec = find_spec(module) if module else None
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.has_location or spec.origin is None or "site-packages" in spec.origin:
+        return None
+    return Path(spec.origin)
 
 
 def _bytes(path: Path) -> bytes | None:

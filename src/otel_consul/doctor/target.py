@@ -11,7 +11,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ AUTO: Final = "opentelemetry.instrumentation.auto_instrumentation"
 LAUNCHER: Final = "opentelemetry-instrument"
 DDTRACE: Final = "ddtrace-run"
 _PYTHON: Final = re.compile(r"(python|pypy)[0-9.]*")
+_SERVED: Final = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.()]*")
 _WITH_VALUE: Final = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 _SHEBANG: Final = 200
 SERVERS: Final = frozenset({"gunicorn", "uwsgi", "celery", "uvicorn", "hypercorn", "granian"})
@@ -47,7 +48,12 @@ class Target:
     program: str = ""
     """`gunicorn`, `app.py`: what is run."""
     arguments: tuple[str, ...] = ()
-    ddtrace: bool = False
+    module: str = ""
+    """The module that is run or served, if it is no script."""
+    code: str = ""
+    """What stands after -c."""
+    ddtrace: str = ""
+    """The ddtrace-run of the command."""
 
     @property
     def launched(self) -> bool:
@@ -59,7 +65,7 @@ def read(words: Sequence[str], environ: Mapping[str, str] | None = None) -> Targ
     """Take a command apart. Unreadable if it cannot be told which interpreter it starts."""
     variables = dict(os.environ if environ is None else environ)
     rest = list(words)
-    launcher, found, ddtrace = ("assumed", True, False) if not rest else ("", True, False)
+    launcher, found, ddtrace = ("assumed", True, "") if not rest else ("", True, "")
     while rest:
         name = Path(rest[0]).name
         if name == "env":
@@ -68,7 +74,7 @@ def read(words: Sequence[str], environ: Mapping[str, str] | None = None) -> Targ
             launcher, found = "command", shutil.which(rest[0], path=variables.get("PATH")) is not None
             rest = _launcher_options(rest[1:], variables)
         elif name == DDTRACE:
-            ddtrace, rest = True, rest[1:]
+            ddtrace, rest = _which(rest[0], variables), rest[1:]
         else:
             break
     if _cleaned(variables):
@@ -78,8 +84,8 @@ def read(words: Sequence[str], environ: Mapping[str, str] | None = None) -> Targ
     if not rest:
         raise Unreadable("the command ends before it names a program")
     interpreter, flags, rest = _interpreter(rest, variables)
-    script, program, rest = _program(rest)
-    return Target(interpreter, tuple(flags), variables, launcher, found, script, program, tuple(rest), ddtrace=ddtrace)
+    started = Target(interpreter, tuple(flags), variables, launcher, found, ddtrace=ddtrace)
+    return _with_program(started, rest)
 
 
 def auto_folder() -> str | None:
@@ -131,13 +137,18 @@ def _python_variables() -> frozenset[str]:
     return frozenset(name for name in dir(environment_variables) if name.startswith("OTEL_PYTHON_"))
 
 
+def _which(word: str, variables: Mapping[str, str]) -> str:
+    found = shutil.which(word, path=variables.get("PATH"))
+    if found is None:
+        raise Unreadable(f"there is no program {Path(word).name!r} on PATH")
+    return found
+
+
 def _interpreter(rest: list[str], variables: Mapping[str, str]) -> tuple[str, list[str], list[str]]:
     """The interpreter, its options, and the words that follow."""
-    found = shutil.which(rest[0], path=variables.get("PATH"))
-    if found is None:
-        raise Unreadable(f"there is no program {Path(rest[0]).name!r} on PATH")
+    found = _which(rest[0], variables)
     if not _PYTHON.fullmatch(Path(rest[0]).name):
-        return _shebang(found), [], rest
+        return _shebang(found, variables), [], rest
     flags: list[str] = []
     rest = rest[1:]
     while rest and rest[0].startswith("-") and rest[0] not in ("-", "-m", "-c"):
@@ -147,7 +158,7 @@ def _interpreter(rest: list[str], variables: Mapping[str, str]) -> tuple[str, li
     return found, flags, rest
 
 
-def _shebang(program: str) -> str:
+def _shebang(program: str, variables: Mapping[str, str]) -> str:
     """The interpreter that runs an installed script such as gunicorn."""
     with open(program, "rb") as file:  # noqa: PTH123 -- a str from which()
         first = file.readline(_SHEBANG).decode(errors="replace")
@@ -155,9 +166,7 @@ def _shebang(program: str) -> str:
     if words and Path(words[0]).name == "env":
         words = words[1:]
     if words and _PYTHON.fullmatch(Path(words[0]).name):
-        found = shutil.which(words[0])
-        if found is not None:
-            return found
+        return _which(words[0], variables)
     if words and Path(words[0]).name == "sh":  # what pip writes where the folder's name is too long for a #! line
         sibling = Path(program).with_name("python")
         if sibling.exists():
@@ -167,14 +176,27 @@ def _shebang(program: str) -> str:
     )
 
 
-def _program(rest: list[str]) -> tuple[Path | None, str, list[str]]:
+def _with_program(started: Target, rest: list[str]) -> Target:
+    """What the interpreter is told to run."""
     if not rest:
-        return None, "", []
-    if rest[0] == "-m" and len(rest) > 1:
-        return None, rest[1].partition(".")[0], rest[2:]
-    if rest[0] == "-c":
-        return None, "-c", []
-    path = Path(rest[0])
+        return started
+    first, arguments = rest[0], tuple(rest[1:])
+    if first == "-c":
+        return replace(started, program="-c", code=arguments[0] if arguments else "")
+    if first == "-m" and arguments:
+        name = arguments[0].partition(".")[0]
+        return _served(replace(started, program=name, module=name, arguments=arguments[1:]))
+    path = Path(first)
     if path.name in SERVERS:
-        return None, path.name, rest[1:]
-    return path, path.name, rest[1:]
+        return _served(replace(started, program=path.name, arguments=arguments))
+    return replace(started, script=path, program=path.name, arguments=arguments)
+
+
+def _served(started: Target) -> Target:
+    """The module that a server serves: `shop.wsgi:app`, or what stands after celery's -A."""
+    if started.program not in SERVERS:
+        return started
+    words = started.arguments
+    after = [words[at + 1] for at, word in enumerate(words[:-1]) if word in ("-A", "--app", "--module", "-w")]
+    name = next((word for word in [*words, *after] if _SERVED.fullmatch(word)), after[-1] if after else "")
+    return replace(started, module=name.partition(":")[0].partition(".")[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from importlib import import_module
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from otel_consul.doctor.sdk import has_sdk
 from otel_consul.instrumentor import ConsulInstrumentor
 
 _ODD: Final = "is not of a shape otel_consul knows"
+_WATCHED: Final = ("urllib3", "aiohttp", "tornado.simple_httpclient")
 _COARSER: Final = "phases of Consul calls are coarser"
 
 
@@ -84,6 +86,16 @@ class Trial:
             return None
         said = next((line for line in self.lines if _ODD in line and f" {client.name} " in line), "")
         return said.partition("(")[2].rpartition(")")[0] or f"{client.module}.{client.owner} is another"
+
+    def load_http(self) -> None:
+        """Import the HTTP libraries whose signals the plugin uses, so that it tells what it does not find there."""
+        for module in _WATCHED:
+            try:
+                if find_spec(module.partition(".")[0]) is not None:
+                    import_module(module)
+            except Exception as exc:  # noqa: BLE001 -- as above
+                name = module.partition(".")[0]
+                self.lines.append(f"import {name} raises {type(exc).__name__}; {_COARSER} without it")
 
     @property
     def odd(self) -> list[str]:
