@@ -1,0 +1,1 @@
+"""For clusters with the OpenTelemetry operator, Grafana's dashboard sidecar and the Prometheus operator."""
