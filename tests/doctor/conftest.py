@@ -19,9 +19,6 @@ import pytest
 from testbed.otlp_receiver import OtlpReceiver
 from testbed.stub_agent import StubAgent
 
-for needed in ("consul.std", "opentelemetry.distro", "opentelemetry.exporter.otlp.proto.http", "google.protobuf"):
-    pytest.importorskip(needed, exc_type=ImportError)
-
 ROOT = Path(__file__).parents[2]
 SOURCES = str(ROOT / "src")
 LIMIT = 50.0
@@ -63,6 +60,12 @@ def clean_environ() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(DROPPED)}
     folder = str(Path(sys.executable).parent)
     return {**kept, "PATH": os.pathsep.join([folder, kept.get("PATH", "")]), "PYTHONPATH": SOURCES}
+
+
+@pytest.fixture(autouse=True)
+def _there() -> None:
+    for needed in ("consul.std", "opentelemetry.distro", "opentelemetry.exporter.otlp.proto.http"):
+        pytest.importorskip(needed, exc_type=ImportError)
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ def examine(target: Target, *, sending: bool, timeout: float) -> list[Finding]:
     """Everything there is to say, the most important first. `timeout`: seconds for each connection."""
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries log may quote anything
     if target.script is not None:
-        sys.path[0] = str(target.script.resolve().parent)  # where the program's own imports look first
+        start = 0 if getattr(sys.flags, "safe_path", False) else 1
+        sys.path[:start] = [str(target.script.resolve().parent)]  # where the program's own imports look first
     launch = Launch(target) if target.launched and sdk.has_sdk() else None
     text = source.read(target)
     exporters, exporter_troubles = sdk.exporters(target, text)

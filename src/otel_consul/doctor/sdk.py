@@ -96,7 +96,7 @@ def exporters(target: Target, source: Source) -> tuple[list[Exporter], list[Find
             findings.append(_none(signal, variable, set_=bool(value)))
             continue
         for word in value.split(","):
-            name, finding = _resolve(signal, word.strip(), environ, given=variable in target.environ)
+            name, finding = _resolve(signal, word.strip(), environ, target.environ)
             if finding is not None:
                 findings.append(finding)
             else:
@@ -127,7 +127,9 @@ def _none(signal: str, variable: str, *, set_: bool) -> Finding:
     return replace(finding, meant=set_)
 
 
-def _resolve(signal: str, word: str, environ: Mapping[str, str], *, given: bool) -> tuple[str, Finding | None]:
+def _resolve(
+    signal: str, word: str, environ: Mapping[str, str], given: Mapping[str, str]
+) -> tuple[str, Finding | None]:
     """The entry point that an exporter's name stands for. One that is missing makes the launcher give up on everything."""
     name, protocol, variable = word, "", ""
     if word == "otlp":
@@ -151,7 +153,7 @@ def _resolve(signal: str, word: str, environ: Mapping[str, str], *, given: bool)
     other = "http/protobuf" if name == GRPC else "grpc"
     if protocol and any(p.name == PROTOCOLS[other] for p in entry_points(f"opentelemetry_{signal}_exporter")):
         advice += f", or set OTEL_EXPORTER_OTLP_PROTOCOL={other}, which is installed"
-    how = "" if given or not protocol else " (the default)"
+    how = "" if variable in given or not protocol else " (the default)"
     return "", blocked(
         "exporter.missing",
         f"Nothing starts at all, because {wanted}{how} is not installed. {advice}.",
