@@ -53,7 +53,7 @@ NEXT_STEPS: Final[Mapping[str, str]] = {
     "tls": "Keep connections open, so that the handshake is paid once.",
     "send": "Check the network, and how much is written at once.",
     "wait": "Compare with Consul's own metrics: nothing here tells a slow Consul from a slow network.",
-    "consul": "Look at Consul's own metrics and log; the network has done its part.",
+    "consul": "Look at Consul's own metrics and log, or at the proxy before it; the network has done its part.",
     "network": "Look at the way to the agent: what drops packets there, or how far it is. Consul is not at fault.",
     "receive": "Check the network, and how much is read at once.",
     "decode": "Read less at once, or decode outside the event loop.",
