@@ -73,13 +73,13 @@ def tls(folder: Path, said: bytes) -> Iterator[tuple[int, Path]]:
 
 
 @contextmanager
-def grpc_server(*services: str, refuse: bool = False) -> Iterator[int]:
-    """A gRPC server that takes exports for these services (`TraceService`, `MetricsService`), or refuses them."""
+def grpc_server(*services: str, refuse: str = "") -> Iterator[int]:
+    """A gRPC server that takes exports for these services (`TraceService`, `MetricsService`), or refuses them with that status."""
     import grpc
 
     def export(request: bytes, context: Any) -> bytes:
         if refuse:
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "no")
+            context.abort(grpc.StatusCode[refuse], "no")
         return b""
 
     server = grpc.server(ThreadPoolExecutor(4))

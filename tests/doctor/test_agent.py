@@ -145,6 +145,26 @@ def test_no_deadline(doctor: Doctor, environment: Environment, without: tuple[st
     assert "To set one" in report.text("deadline.none")
 
 
+MUTE = """
+from opentelemetry.metrics import NoOpMeter
+from opentelemetry.sdk.metrics import MeterProvider
+
+get = MeterProvider.get_meter
+MeterProvider.get_meter = lambda self, name, *rest, **more: (
+    NoOpMeter(name) if name == "otel_consul" else get(self, name, *rest, **more)
+)
+"""
+
+
+def test_no_metrics(doctor: Doctor, environment: Environment) -> None:
+    environment.link().write("mute.py", MUTE).write("mute.pth", "import mute\n")
+
+    report = doctor(python=environment.python)
+
+    assert (report.status, report.first) == (0, "call.no_metrics")
+    assert report.of("verdict.seen")["facts"]["signals"] == ["traces"]
+
+
 def test_the_real_consul(doctor: Doctor, consul_agent: object) -> None:
     address = consul_agent.base_url  # type: ignore[attr-defined]
     report = doctor(CONSUL_HTTP_ADDR=address.removeprefix("http://"))

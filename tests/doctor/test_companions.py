@@ -147,6 +147,15 @@ def test_one_worker_shares_nothing(doctor: Doctor, environment: Environment) -> 
     assert (report.status, report.first) == (0, "verdict.seen")
 
 
+def test_workers_of_the_environment(doctor: Doctor, environment: Environment) -> None:
+    environment.link().write("old_sdk.pth", OLD_SDK)
+    gunicorn = server(environment, "gunicorn")
+    command = (*LAUNCH, gunicorn, "app:app")
+
+    assert doctor(*command, python=environment.python, WEB_CONCURRENCY="3").first == "workers.share_instance"
+    assert doctor(*command, python=environment.python, WEB_CONCURRENCY="1").first == "verdict.seen"
+
+
 def test_uwsgi_does_not_tell_python_of_forks(doctor: Doctor, environment: Environment) -> None:
     environment.link()
     uwsgi = server(environment, "uwsgi")

@@ -9,7 +9,7 @@ import pytest
 from testbed.otlp_receiver import OtlpReceiver
 from testbed.stub_agent import backlog_full_port, refused_port
 from tests.doctor import servers
-from tests.doctor.conftest import Doctor
+from tests.doctor.conftest import Doctor, Environment
 
 GRPC = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
 OTLP = servers.http_answer(200, "application/x-protobuf")
@@ -230,10 +230,44 @@ def test_grpc_that_takes_no_metrics(doctor: Doctor) -> None:
 
 def test_grpc_that_wants_credentials(doctor: Doctor) -> None:
     pytest.importorskip("grpc")
-    with servers.grpc_server("TraceService", "MetricsService", refuse=True) as port:
+    with servers.grpc_server("TraceService", "MetricsService", refuse="UNAUTHENTICATED") as port:
         report = doctor(**at(port), **GRPC)
 
     assert (report.status, report.first) == (1, "endpoint.unauthorized")
+
+
+def test_grpc_that_fails(doctor: Doctor) -> None:
+    pytest.importorskip("grpc")
+    with servers.grpc_server("TraceService", "MetricsService", refuse="INTERNAL") as port:
+        report = doctor(**at(port), **GRPC)
+
+    assert (report.status, report.first) == (1, "endpoint.failed")
+    assert "(INTERNAL)" in report.text("endpoint.failed")
+
+
+def test_grpc_that_is_overloaded(doctor: Doctor) -> None:
+    pytest.importorskip("grpc")
+    with servers.grpc_server("TraceService", "MetricsService", refuse="RESOURCE_EXHAUSTED") as port:
+        report = doctor(**at(port), **GRPC)
+
+    assert (report.status, report.first) == (0, "endpoint.overloaded")
+
+
+def test_grpc_without_the_library(doctor: Doctor, environment: Environment) -> None:
+    with servers.grpc_server("TraceService", "MetricsService") as port:
+        report = doctor(python=environment.link("grpc", "grpcio-*").python, **at(port), **GRPC)
+
+    assert (report.status, report.first) == (1, "launcher.failed")
+    assert "without grpcio" in report.text("endpoint.grpc")
+
+
+def test_grpc_with_a_broken_library(doctor: Doctor, environment: Environment) -> None:
+    environment.link("grpc", "grpcio-*").write("grpc/__init__.py", "")
+    with servers.grpc_server("TraceService", "MetricsService") as port:
+        report = doctor(python=environment.python, **at(port), **GRPC)
+
+    assert report.status == 1
+    assert "The doctor itself failed there, with AttributeError" in report.text("doctor.failed")
 
 
 # --- how it is said --------------------------------------------------------------------------------------------------

@@ -61,6 +61,7 @@ def test_is_one_line_a_finding(doctor: Doctor) -> None:
 def test_libraries_and_the_launcher_are_named(doctor: Doctor) -> None:
     report = doctor()
 
+    assert report.of("plugin.found")["level"] == "ok"
     assert "OTLPSpanExporter" in report.text("launcher.works")
     assert report.of("client.found")["level"] == "ok"
     assert "requests" in report.text("http.found")

@@ -57,6 +57,7 @@ def test_every_operation_is_excluded(doctor: Doctor) -> None:
 
 
 def test_the_trial_call_is_excluded(doctor: Doctor) -> None:
-    report = doctor(OTEL_PYTHON_CONSUL_EXCLUDED_OPERATIONS="status.*")
+    report = doctor("--send", OTEL_PYTHON_CONSUL_EXCLUDED_OPERATIONS="status.*")
 
     assert (report.status, report.first) == (0, "call.excluded")
+    assert "send.nothing" in report.codes

@@ -109,6 +109,12 @@ def test_the_launcher_is_not_on_the_path(doctor: Doctor, environment: Environmen
     assert (report.status, report.first) == (1, "launcher.missing")
 
 
+def test_no_launcher_is_there_at_all(doctor: Doctor, environment: Environment) -> None:
+    report = doctor(python=environment.link().python, PATH=str(environment.bin))
+
+    assert (report.status, report.first) == (0, "launcher.not_on_path")
+
+
 def test_the_program_is_not_launched_and_does_not_instrument(doctor: Doctor, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("import consul\nconsul.Consul().kv.get('a')\n")
 

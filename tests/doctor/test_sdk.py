@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.doctor.conftest import Doctor, Environment
@@ -132,3 +134,12 @@ def test_exporters_that_are_not_otlp(doctor: Doctor) -> None:
     assert report.status == 0
     assert "'console'" in report.text("exporter.other")
     assert "endpoint.ok" not in report.codes
+
+
+def test_an_exporter_whose_port_the_running_program_has(doctor: Doctor) -> None:
+    pytest.importorskip("opentelemetry.exporter.prometheus", exc_type=ImportError)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        report = doctor(OTEL_METRICS_EXPORTER="prometheus", OTEL_EXPORTER_PROMETHEUS_PORT=str(taken.getsockname()[1]))
+
+    assert (report.status, report.first) == (0, "verdict.seen")
+    assert "'prometheus'" in report.text("exporter.other")

@@ -89,6 +89,8 @@ def look(agent: Agent) -> list[Finding]:
 
 
 def _is_consul(answer: Answer) -> bool:
+    if "html" in answer.headers.get("content-type", ""):
+        return False
     if answer.status in (_FORBIDDEN, _FAILED, 429):
         return True
     if answer.status != _OK:

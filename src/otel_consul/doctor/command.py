@@ -19,6 +19,7 @@ from otel_consul.doctor.target import Target, Unreadable
 
 _INSIDE: Final = "--inside"
 _USAGE: Final = 2
+_LONGEST: Final = 3600.0
 _MISSING: Final = re.compile(r"No module named '?([\w.]+)")
 _DESCRIPTION: Final = (
     "Why do I see nothing? Examines the environment of COMMAND, or of this process as opentelemetry-instrument would start it. "
@@ -59,9 +60,16 @@ def _parser() -> argparse.ArgumentParser:
         "--send", action="store_true", help="send the span and metrics of the trial call to the endpoint"
     )
     doctor.add_argument("--json", action="store_true", help="print one JSON object")
-    doctor.add_argument("--timeout", type=float, default=1.0, metavar="SECONDS", help="for each connection (1)")
+    doctor.add_argument("--timeout", type=_seconds, default=1.0, metavar="SECONDS", help="for each connection (1)")
     doctor.add_argument(_INSIDE, action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < _LONGEST:
+        raise ValueError(text)
+    return value
 
 
 def _elsewhere(target: Target) -> bool:

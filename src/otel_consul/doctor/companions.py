@@ -48,8 +48,8 @@ def _doubled(target: Target) -> Iterator[Finding]:
     if active:
         yield warning(
             "http.doubled",
-            f"Each call may have a second span below its own, of the instrumentation {' and '.join(active)}. If one is enough, "
-            f"set {PREFIX}SUPPRESS_HTTP=true.",
+            f"Each call may have a second span below its own, of an HTTP instrumentation ({', '.join(active)}). If one is "
+            f"enough, set {PREFIX}SUPPRESS_HTTP=true.",
             instrumentations=active,
         )
 

@@ -167,7 +167,8 @@ def _shebang(program: str, variables: Mapping[str, str]) -> str:
         words = words[1:]
     if words and _PYTHON.fullmatch(Path(words[0]).name):
         return _which(words[0], variables)
-    if words and Path(words[0]).name == "sh":  # what pip writes where the folder's name is too long for a #! line
+    # what pip writes where the folder's name is too long for a #! line; and uwsgi, which is no script at all
+    if (words and Path(words[0]).name == "sh") or Path(program).name in SERVERS:
         sibling = Path(program).with_name("python")
         if sibling.exists():
             return str(sibling)
