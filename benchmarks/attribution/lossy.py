@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -19,10 +20,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import consul
 import consul.aio
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -72,7 +78,8 @@ CASES: Final = (
     Case("long round trip", far=True, delayed=lambda _: ROUND_TRIP),
     Case("long round trip, slow server", None, {"delay": SLOW}, far=True, delayed=lambda _: ROUND_TRIP),
     Case("hung: the link is dead", (OUT, 0.0, HANGS_FOR), state="unacknowledged", delayed=lambda extra: extra),
-    Case("hung: the link is dead both ways", (IN, 0.0, HANGS_FOR), {"stop": "hang"}, state="unacknowledged"),
+    Case("hung: the link is dead both ways", (IN, 0.0, GIVE_UP + 0.5), {"stop": "hang"}, state="unacknowledged",
+         delayed=lambda extra: extra),
     Case("hung: the agent is stopped", stopped=True, state="acknowledged"),
     Case("hung: the agent says nothing", None, {"stop": "hang"}, state="acknowledged"),
     Case("hung: the agent has hung up, the loop is elsewhere", None, {"stop": "close", "delay": 0.1}, blocked=True,
@@ -80,10 +87,35 @@ CASES: Final = (
 )  # fmt: skip
 
 
+class ToFile(MetricExporter):
+    """OTLP, as it would have been sent, a line for each export: from here nobody can be reached."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file = file
+
+    def export(self, metrics_data: Any, timeout_millis: float = 0, **kwargs: Any) -> MetricExportResult:
+        line = base64.b64encode(encode_metrics(metrics_data).SerializeToString())
+        with self._file.open("ab") as file:
+            file.write(line + b"\n")
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 0) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 0, **kwargs: Any) -> None: ...
+
+
+def exported_to(file: Path) -> MeterProvider:
+    """Metrics of a service that is named after the file."""
+    reader = PeriodicExportingMetricReader(ToFile(file), export_interval_millis=500)
+    return MeterProvider([reader], Resource.create({"service.name": file.name}), shutdown_on_exit=False)
+
+
 class Client:
     """The process in the client's namespace."""
 
-    def __init__(self, port: int, pid: int, ca_file: str, server: str) -> None:
+    def __init__(self, port: int, pid: int, ca_file: str, server: str, metrics: str, *, hangs: bool) -> None:
         self._port = port
         self._agent_pid = pid
         self._server = server
@@ -92,12 +124,19 @@ class Client:
         self._exporter = InMemorySpanExporter()
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self._exporter))
-        ConsulInstrumentor().instrument(tracer_provider=provider, stall_threshold=STALLED)
+        meters = exported_to(Path(metrics)) if metrics else MeterProvider(shutdown_on_exit=False)
+        self._flush: Callable[[], object] = meters.force_flush
+        threshold = STALLED if hangs else 2 * GIVE_UP
+        ConsulInstrumentor().instrument(tracer_provider=provider, meter_provider=meters, stall_threshold=threshold)
 
     @property
     def _options(self) -> dict[str, Any]:
         tls = {"scheme": "https", "verify": False} if self._ca_file else {}
         return {"host": netns.SERVER, "port": self._port, "connections_timeout": GIVE_UP, **tls}
+
+    def end(self) -> None:
+        """Export what is left."""
+        self._flush()
 
     def play(self, case: Case, style: str) -> dict[str, Any]:
         self._exporter.clear()
@@ -128,6 +167,7 @@ class Client:
         client = consul.Consul(**self._options)
         for _ in range(2):  # the second on a connection that is there
             client.kv.get("b")
+        self._flush()
         seen: list[str | None] = []
         with self._disturbed(case, lambda: seen.append(_state())):
             began = time.perf_counter()
@@ -139,6 +179,7 @@ class Client:
         client = consul.aio.Consul(**self._options)
         for _ in range(2):
             await client.kv.get("b")
+        self._flush()
         seen: list[str | None] = []
         with self._disturbed(case, lambda: seen.append(_state())):
             began = time.perf_counter()
@@ -186,8 +227,10 @@ def _state() -> str | None:
     return next((call.network_state for call in open_calls()), None)
 
 
-def play(only: str = "", *, tls: bool = False) -> Iterator[tuple[Case, dict[str, Any]]]:
-    """Every case by every client, and what it said."""
+def play(
+    only: str = "", *, tls: bool = False, metrics: Path | None = None, repeats: int = 1
+) -> Iterator[tuple[Case, dict[str, Any]]]:
+    """Every case by every client, and what it said. `metrics` is a folder for what was exported, a file for each."""
     for far in (False, True):
         cases = [case for case in CASES if case.far == far and only in case.name]
         if not cases:
@@ -198,12 +241,13 @@ def play(only: str = "", *, tls: bool = False) -> Iterator[tuple[Case, dict[str,
             try:
                 for case in cases:
                     for style in case.styles:
-                        yield case, _played(case, style, link, agent)
+                        file = metrics / f"{CASES.index(case)}-{style}" if metrics is not None else None
+                        yield case, _played(case, style, link, agent, file, repeats)
             finally:
                 agent.close()
 
 
-def _played(case: Case, style: str, link: netns.Link, agent: Agent) -> dict[str, Any]:
+def _played(case: Case, style: str, link: netns.Link, agent: Agent, file: Path | None, repeats: int) -> dict[str, Any]:
     if case.slow_link:
         link.slow(400)
     if case.fault is not None:
@@ -212,7 +256,8 @@ def _played(case: Case, style: str, link: netns.Link, agent: Agent) -> dict[str,
     try:
         result = subprocess.run(
             link.command(
-                link.client, *command, style, str(agent.port), str(agent.pid), str(agent.ca_file), link.server
+                link.client, *command, style, str(agent.port), str(agent.pid), str(agent.ca_file), link.server,
+                str(file or ""), str(repeats),
             ),
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
@@ -231,13 +276,19 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--tls", action="store_true")
     parser.add_argument(
-        "--play", nargs=6, metavar=("CASE", "STYLE", "PORT", "PID", "CA", "SERVER"), help=argparse.SUPPRESS
+        "--play",
+        nargs=8,
+        metavar=("CASE", "STYLE", "PORT", "PID", "CA", "SERVER", "METRICS", "REPEATS"),
+        help=argparse.SUPPRESS,
     )
     options = parser.parse_args()
     if options.play:
-        name, style, port, pid, ca_file, server = options.play
+        name, style, port, pid, ca_file, server, metrics, repeats = options.play
         case = next(one for one in CASES if one.name == name)
-        print(json.dumps(Client(int(port), int(pid), ca_file, server).play(case, style)))
+        client = Client(int(port), int(pid), ca_file, server, metrics, hangs=bool(case.state))
+        *_, found = (client.play(case, style) for _ in range(int(repeats)))
+        client.end()
+        print(json.dumps(found))
         return 0
     print("| Scenario | Client | Longer by, s | Network's, s | Said | Sent again | State of the hung call |")
     print("|---|---|---|---|---|---|---|")

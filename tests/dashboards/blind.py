@@ -100,11 +100,13 @@ class Sentence:
     def _delay(self) -> str:
         """What was said, less what was rightly said though nobody injected it.
 
-        `gil` means a starved machine as well; the kernel's share is of the whole case, of which the calls are about
-        half. And a call that decodes keeps the GIL meanwhile: the calls beside it lose what they had to wait for it.
+        A starved machine is `cpu` or `throttled`, and `gil` in part; the kernel's share is of the whole case, of which the
+        calls are about half. And a call that decodes keeps the GIL meanwhile: the calls beside it lose what they had to wait for it.
         """
-        also_true = self.starved > LITTLE / 2 or self.injected.phase == "decode"
-        return "" if self.said.delay == "gil" and not self.injected.delay and also_true else self.said.delay
+        innocent = ("cpu", "throttled") if self.starved > LITTLE / 2 else ()
+        if self.starved > LITTLE / 2 or self.injected.phase == "decode":
+            innocent = (*innocent, "gil")
+        return "" if self.said.delay in innocent and not self.injected.delay else self.said.delay
 
     def __str__(self) -> str:
         return f"{self.scenario.name} ({self.style}): injected {self.injected}; said {self.said}; starved {self.starved:.0%}"

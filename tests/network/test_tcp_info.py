@@ -167,7 +167,8 @@ def test_an_acknowledgement_may_take_a_while() -> None:
 
 def test_it_says_how_often_and_for_how_long() -> None:
     found = Connections().silence(Sock(), info(unacked=1, retransmitted=4, heard_ago=5.0, received_ago=7.0), 6.0)
-    assert found == (NetworkState.UNACKNOWLEDGED, 4, 5.0)
+    assert found is not None
+    assert found[:3] == (NetworkState.UNACKNOWLEDGED, 4, 5.0)
 
 
 @linux

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from functools import partial
 from typing import Final, Protocol
 
 from otel_consul import guard
@@ -26,6 +27,8 @@ class Generation:
     number = 0
     process = os.getpid()
     """The number of the process that all this belongs to."""
+    untold = False
+    """Whether Python was not told of the fork that made it: then it still lists the parent's threads, whose stacks are gone."""
 
 
 _followers: Final[weakref.WeakSet[Forked]] = weakref.WeakSet()
@@ -42,8 +45,9 @@ def notice() -> None:
         in_child()
 
 
-def in_child() -> None:
+def in_child(*, untold: bool = True) -> None:
     """This is a child that has just been forked, or has just noticed."""
+    Generation.untold = untold
     Generation.process = os.getpid()
     Generation.number += 1
     for one in list(_followers):
@@ -54,4 +58,4 @@ def in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=in_child)
+    os.register_at_fork(after_in_child=partial(in_child, untold=False))

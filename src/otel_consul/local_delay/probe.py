@@ -111,6 +111,7 @@ class Probe:
         hurried = self._watching()
         if hurried is None:
             self._ready, self._since = None, inf  # it will be too old
+            scheduler.close()
             return None
         return PERIOD if hurried else SLOW_PERIOD
 
@@ -121,8 +122,9 @@ class Probe:
             if (self._since > _NOTABLE or self.alert) and scheduler.AVAILABLE:
                 self._read(now)
             return
-        late = _Late(due, woke, self._starved(seconds, now))
-        self._late.append(late)
+        # Known at once: the reading lets go of the GIL, and who gets it asks what this thread has suffered.
+        self._late.append(_Late(due, woke, 0.0))
+        late = self._late[-1] = _Late(due, woke, self._starved(seconds, now))
         if late.starved > _STARVED:
             self._alert_until = late.woke + _ALERT
         self._see_whether_alert(late.woke)

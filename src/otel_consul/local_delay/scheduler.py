@@ -87,7 +87,7 @@ class CpuLimit:
         """Look again: a process may be moved to another group, and a group may get a limit. Whether they are others now."""
         before = self._groups
         try:
-            self._groups = tuple(self._find())
+            self._groups = tuple(list(self._find()))  # noqa: C414 -- not half a tuple: who looks at all objects could hold it
         except (OSError, ValueError, IndexError):
             self._groups = None
         return self._groups != before

@@ -17,6 +17,9 @@ from operator import attrgetter, methodcaller
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, GeneratorType
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
+from otel_consul.background.forks import Generation
+from otel_consul.background.os_threads import get_ident
+
 _T = TypeVar("_T")
 Line: TypeAlias = "tuple[dict[str, Any], CodeType, int | None]"
 """Where a frame is: its module's variables, its code, and the line; None for code without lines."""
@@ -37,7 +40,12 @@ hold_still: Final[Callable[[], bool]] = getattr(sys, "_is_gil_enabled", lambda: 
 
 
 def of_threads() -> Mapping[int, FrameType]:
-    """The innermost frame of every thread. Let go of it soon: frames keep what their functions work with."""
+    """The innermost frame of every thread. Let go of it soon: frames keep what their functions work with.
+
+    Of the running thread alone in a child of a fork that Python was not told of: it would look at stacks that are gone.
+    """
+    if Generation.untold:
+        return {get_ident(): sys._getframe()}
     return _undisturbed(getattr(sys, "_current_frames", dict))
 
 
