@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -216,3 +218,32 @@ def test_in_a_forked_child_it_starts_anew(background: Background) -> None:
     os.close(write)
     assert os.read(read, 100) == b"child ran"
     os.close(read)
+
+
+@pytest.mark.parametrize(
+    ("worker", "mule", "starts"), [(0, 0, False), (1, 0, True), (0, 1, True)], ids=["master", "worker", "mule"]
+)
+def test_in_a_process_that_is_to_be_forked_in_c_it_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, worker: int, mule: int, starts: bool
+) -> None:
+    """uWSGI's master: a thread that holds the GIL at the fork holds it for ever in the worker."""
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(worker_id=lambda: worker, mule_id=lambda: mule))
+    background = Background()
+    background.add(lambda _: None)
+    try:
+        background.nudge()
+        assert background.running is starts
+        monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(worker_id=lambda: 1, mule_id=lambda: 0))
+        background.nudge()
+        assert background.running
+    finally:
+        background.stop()
+
+
+def test_a_module_of_that_name_may_be_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace())
+    background = Background()
+    background.add(lambda _: None)
+    background.nudge()
+    assert background.running
+    background.stop()

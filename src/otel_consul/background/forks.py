@@ -7,9 +7,10 @@ whoever is about to use what a fork spoils looks at the number of the process fi
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from otel_consul import guard
 
@@ -55,6 +56,18 @@ def in_child(*, untold: bool = True) -> None:
             one.forked()
         except Exception:  # noqa: BLE001 -- a call may have noticed, and must go on
             guard.fault("starting anew after a fork")
+
+
+def are_to_come() -> bool:
+    """Whether this is the process that a server is going to fork in C: uWSGI's, before its workers.
+
+    A thread that holds the GIL at such a fork holds it for ever in the child, which then stands still. So none is started.
+    """
+    uwsgi: Any = sys.modules.get("uwsgi")
+    try:
+        return uwsgi is not None and uwsgi.worker_id() == 0 and uwsgi.mule_id() == 0
+    except Exception:  # noqa: BLE001 -- somebody's module of that name
+        return False
 
 
 if hasattr(os, "register_at_fork"):

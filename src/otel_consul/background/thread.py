@@ -110,6 +110,9 @@ class Background:
         """Wake the thread, or start it."""
         if not self._jobs or not self._starting.acquire(blocking=False):  # another call is at it
             return
+        if self._ended is None and forks.are_to_come():
+            self._starting.release()
+            return
         try:
             self.asleep = False
             if self.rousing is not None:
