@@ -17,6 +17,7 @@ from testbed.otlp_receiver import OtlpReceiver
 from testbed.stub_agent import StubAgent, backlog_full_port, refused_port
 from tests.clients.drivers import Driver, available
 from tests.support.exported import ACL_SECRET, SECRETS, SESSION, TOKEN, VALUE, Exported
+from tests.support.stalls import eventually
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
@@ -92,9 +93,14 @@ def test_every_operation(driver: Driver, fault: str, stub: StubAgent, exported: 
 
     driver.gather([call for _, call in calls], 8)
 
+    def seen() -> list[Any]:
+        exported.flush()
+        return [span for span in exported.receiver.spans if span.scope.name == semconv.SCOPE_NAME]
+
+    # Deferreds that nobody keeps are ended by the background thread.
+    eventually(lambda: len(seen()) >= len(ROWS), 20.0)
     exported.assert_clean()
-    spans = [span for span in exported.receiver.spans if span.scope.name == semconv.SCOPE_NAME]
-    assert len(spans) >= len(ROWS)
+    spans = seen()
     assert {name for name, *_ in ROWS} - {span.name for span in spans} <= POSTED_AS_PUT
     if fault in ("500", "reset"):
         assert any(span.status == "ERROR" and span.status_message for span in spans)

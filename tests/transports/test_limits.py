@@ -15,6 +15,7 @@ from otel_consul.semconv import Deadline, Outcome
 from otel_consul.transports import patroni, requests, tornado, twisted, urllib3
 from otel_consul.transports.limits import UNKNOWN, limits
 from tests.support.fake_client import OK, AsyncTransport, Response, observed, value_of
+from tests.support.stalls import eventually
 from tests.support.telemetry import Telemetry
 
 NONE = limits(None, None, None)
@@ -246,6 +247,7 @@ def test_dropped_future_is_abandoned(telemetry: Telemetry) -> None:
         client.http = Handing(lambda _: ForeignFuture(None))
         client.http.get(value_of, "/v1/kv/a")
         gc.collect()
+        eventually(lambda: telemetry.spans)  # the background thread ends it
         assert ended(telemetry)[semconv.OUTCOME] == Outcome.ABANDONED
 
 

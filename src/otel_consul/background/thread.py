@@ -66,9 +66,9 @@ class Background:
         self._wake = os_threads.allocate_lock()
         self._wake.acquire()
 
-    def add(self, job: Job) -> None:
-        """Run `job` from the next `nudge` on."""
-        self._jobs = (*self._jobs, _Entry(job))
+    def add(self, job: Job, *, first: bool = False) -> None:
+        """Run `job` from the next `nudge` on; `first`, before the others, which may take their time."""
+        self._jobs = (_Entry(job), *self._jobs) if first else (*self._jobs, _Entry(job))
 
     def remove(self, job: Job) -> None:
         """Run `job` no more. It may be running just now."""

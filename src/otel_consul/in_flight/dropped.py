@@ -27,7 +27,7 @@ class Dropped:
         self._calls.append((call, elapsed))
         if not self._at_work:  # a program that drops none needs no thread for it
             self._at_work = True
-            self._background.add(self._end)
+            self._background.add(self._end, first=True)
         self._background.hurry()
 
     def clear(self) -> None:
