@@ -120,8 +120,7 @@ def test_a_child_starts_anew(kernel: Kernel) -> None:
 def ended(kernel: Kernel, *, starved: float, elapsed: float = 1.0, gil: float = 0.0) -> list[float] | None:
     clock = Clock()
     clock.started, clock.last = 100.1, 100.1 + elapsed
-    delay = Delay(kernel.pauses, 0.0)
-    delay._probe = kernel.probe
+    delay = Delay(kernel.pauses, kernel.probe, 0.0)
     delay.starved, delay.gil, delay._sure = starved, gil, True
     return delay.total(clock, answered=True)
 
@@ -172,8 +171,7 @@ def test_a_collection_that_was_kept_from_running_is_divided_too(kernel: Kernel) 
     clock = Clock()
     clock.last = time.perf_counter()
     clock.started = clock.last - 0.3
-    delay = Delay(pauses, 0.0)
-    delay._probe = kernel.probe
+    delay = Delay(pauses, kernel.probe, 0.0)
     event_loop, gc, gil, cpu, throttled = delay.total(clock, answered=True) or []
     assert gc == pytest.approx(0.0, abs=0.05)
     assert cpu == pytest.approx(0.2, abs=0.1)

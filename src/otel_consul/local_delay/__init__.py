@@ -94,7 +94,7 @@ class LocalDelay:
         try:
             watch = self._watch(asyncio.get_running_loop())
         except RuntimeError:  # twisted's reactor, or a pool of threads
-            clock.delay = Delay(self._pauses, paused)
+            clock.delay = Delay(self._pauses, self._probe, paused)
         else:
             clock.delay = delay = TaskDelay(self._pauses, self._probe, watch)
             delay.paused = paused

@@ -59,10 +59,9 @@ class Delay:
     """Segments sent again while it waited."""
     round_trip: float = 0.0
     """The least seen on its connection; 0 if not known."""
-    _probe: Probe
-
-    def __init__(self, pauses: Pauses, paused: float) -> None:
+    def __init__(self, pauses: Pauses, probe: Probe, paused: float) -> None:
         self._pauses = pauses
+        self._probe = probe
         self.paused = paused
         """Seconds of all pauses before this call."""
 
