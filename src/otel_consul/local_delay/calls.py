@@ -59,6 +59,7 @@ class Delay:
     """Segments sent again while it waited."""
     round_trip: float = 0.0
     """The least seen on its connection; 0 if not known."""
+
     def __init__(self, pauses: Pauses, probe: Probe, paused: float) -> None:
         self._pauses = pauses
         self._probe = probe
@@ -80,6 +81,8 @@ class Delay:
             info = sockets.reading(sock)
             self._arrived(clock, sockets.arrived_ago(info), clock.last, now)
             note(sock, info)
+        elif not CONNECTIONS.believed:
+            note(sock, sockets.reading(sock))
 
     def sent(self, clock: Clock, sock: Any) -> None:
         """The request is sent; `sock` is where the answer will come in."""

@@ -13,6 +13,7 @@ from otel_consul.local_delay.loops import LoopWatch
 from otel_consul.local_delay.pauses import Pauses
 from otel_consul.local_delay.probe import Probe
 from otel_consul.local_delay.sockets import TICK
+from otel_consul.network.connections import CONNECTIONS
 from otel_consul.phases import Clock
 from otel_consul.semconv import Phase
 
@@ -59,6 +60,8 @@ class TaskDelay(Delay):
             else:
                 self._loop_was_busy(clock, clock.last, now)
             note(sock, info)
+        elif not CONNECTIONS.believed:
+            note(sock, sockets.reading(sock))
 
     def sent(self, clock: Clock, sock: Any) -> None:
         """As every call's; and until here the loop's thread had only computing to do, unless it had to wait for something."""

@@ -18,6 +18,7 @@ from otel_consul.background.clock import perf_counter
 from otel_consul.background.os_threads import allocate_lock
 from otel_consul.metrics.instances import Instances
 from otel_consul.metrics.series import Finished, OpenCall, Series, Started
+from otel_consul.network.connections import CONNECTIONS
 from otel_consul.semconv import LOCAL_DELAYS, PHASES, NetworkState
 
 LONG: Final = 1024
@@ -174,10 +175,14 @@ class Totals:
         for series in list(self._series.values()):
             if series.network_delay is not None:
                 yield Observation(series.network_delay, series.attributes)
+            elif _is_known(series):  # from 0 on, or the first loss would be no increase
+                yield Observation(0.0, series.attributes)
 
     def retransmissions(self) -> Iterator[Observation]:
         """`definitions.RETRANSMISSIONS`; as `network_delay`."""
-        yield from self._by_server(lambda series: series.retransmissions)
+        yield from self._by_server(
+            lambda series: 0 if series.retransmissions is None and _is_known(series) else series.retransmissions
+        )
 
     def max_last_contact(self) -> Iterator[Observation]:
         """`definitions.MAX_LAST_CONTACT`; absent where no read has told since the last collection, whoever collected."""
@@ -216,6 +221,11 @@ class Totals:
             known = [number for number in map(value, several) if number is not None]
             if known:
                 yield Observation(sum(known), {semconv.OPERATION: operation})
+
+
+def _is_known(series: Series) -> bool:
+    """Whether a transport tells of this series' connections, and the kernel of connections."""
+    return series.connections is not None and CONNECTIONS.believed
 
 
 def _taken(journal: deque[_Record]) -> list[_Record]:

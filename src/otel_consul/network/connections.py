@@ -56,6 +56,8 @@ class Connections:
     """The totals of connections that have been asked."""
 
     def __init__(self) -> None:
+        self.believed = False
+        """Whether this kernel has told of a connection what some leave zero: then nothing sent again is 0, and not unknown."""
         self._totals: dict[int, tuple[weakref.ref[Any], int, int]] = {}
         """By id(socket): segments sent again, and those reported as duplicates."""
 
@@ -97,6 +99,7 @@ class Connections:
 
     def _grown(self, sock: Any, info: TcpInfo, *, remember: bool) -> tuple[int, int]:
         """By how much the totals have grown since they were remembered."""
+        self.believed = self.believed or info.round_trip > 0
         sock = getattr(sock, "_sock", sock)  # asyncio hands out a shell of it
         key = id(sock)
         known = self._totals.get(key)
@@ -113,6 +116,7 @@ class Connections:
     def clear(self) -> None:
         """Forget them all."""
         self._totals.clear()
+        self.believed = False
 
 
 CONNECTIONS: Final = Connections()
